@@ -1,0 +1,272 @@
+//! What can be typed: the clap types, and nothing else.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Images, audio and text as bytes, modelled by MEGABYTE.
+#[derive(Debug, Parser)]
+#[command(name = "megabyte", version, about, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Turn files into shards of bytes, split into train, valid and test
+    Prepare(PrepareArgs),
+    /// Show what a file, a prepared folder, a model or a run is
+    Inspect(InspectArgs),
+    /// Train a model
+    Train(TrainArgs),
+    /// Generate files, from a prompt or from nothing
+    Generate(GenerateArgs),
+    /// Measure bits per byte on data the model has not seen
+    Eval(EvalArgs),
+    /// Measure this machine's speed in training, generation or data
+    Bench(BenchArgs),
+    /// Fetch a data set described by a card in datasets/
+    Download(DownloadArgs),
+    /// Write one self-contained HTML page about runs
+    Report(ReportArgs),
+    /// Show versions, devices and libraries, and what is missing
+    Doctor(DoctorArgs),
+}
+
+/// Arguments of `prepare`.
+#[derive(Debug, Args)]
+pub struct PrepareArgs {
+    /// Files and folders
+    #[arg(required = true, value_name = "SOURCE")]
+    pub sources: Vec<PathBuf>,
+    /// What the files are: text, image or audio
+    #[arg(long, required_unless_present = "config")]
+    pub modality: Option<String>,
+    /// A configuration whose [data] section gives the layout
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Override a key of the configuration, such as data.width=32
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// The folder to write
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Replace what an earlier call wrote there
+    #[arg(long)]
+    pub force: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// A file, a folder of files, a prepared folder, a model, a checkpoint or a run
+    pub path: PathBuf,
+    /// What the files are, where they are files: text, image or audio
+    #[arg(long)]
+    pub modality: Option<String>,
+    /// A configuration whose [data] section gives the layout
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Check every checksum
+    #[arg(long)]
+    pub verify: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// The configuration (not needed with --resume)
+    #[arg(long, value_name = "FILE", required_unless_present = "resume")]
+    pub config: Option<PathBuf>,
+    /// Files, folders or a prepared folder, in place of data.sources
+    #[arg(long, value_name = "DIR")]
+    pub data: Vec<PathBuf>,
+    /// Override a key of the configuration, such as train.lr=1e-3
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// The run folder [default: runs/NAME-OF-CONFIG]
+    #[arg(long, value_name = "RUN")]
+    pub out: Option<PathBuf>,
+    /// Continue from the run's latest checkpoint
+    #[arg(long)]
+    pub resume: bool,
+    /// Start anew in a run folder that has checkpoints already, removing them
+    #[arg(long, conflicts_with = "resume")]
+    pub force: bool,
+    /// cpu, cuda or cuda:N [default: a CUDA device where there is one]
+    #[arg(long)]
+    pub device: Option<String>,
+}
+
+/// Arguments of `generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// A run, a checkpoint or a model folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// A file to continue, - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub prompt: Option<PathBuf>,
+    /// How much of the prompt to keep: 50% or a number of bytes
+    #[arg(long, value_name = "50%|N", requires = "prompt")]
+    pub keep: Option<String>,
+    /// Length in bytes, the prompt included [default: the context]
+    #[arg(long, value_name = "N", conflicts_with = "seconds")]
+    pub length: Option<usize>,
+    /// Length in seconds, the prompt included (audio)
+    #[arg(long, value_name = "S")]
+    pub seconds: Option<f64>,
+    /// How many
+    #[arg(long, default_value_t = 1)]
+    pub count: usize,
+    /// 0 always takes the likeliest byte
+    #[arg(long)]
+    pub temperature: Option<f64>,
+    /// Only the K likeliest bytes; 0 is all
+    #[arg(long)]
+    pub top_k: Option<usize>,
+    /// Only the likeliest bytes that make up this probability
+    #[arg(long)]
+    pub top_p: Option<f64>,
+    /// Only bytes at least this times as likely as the likeliest
+    #[arg(long)]
+    pub min_p: Option<f64>,
+    /// Same seed, same bytes
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// The file to write, or with --count above 1 the folder
+    #[arg(long, value_name = "FILE|DIR")]
+    pub out: PathBuf,
+    /// Replace a file that is there
+    #[arg(long)]
+    pub force: bool,
+    /// cpu, cuda or cuda:N [default: a CUDA device where there is one]
+    #[arg(long)]
+    pub device: Option<String>,
+    /// float32 or bfloat16
+    #[arg(long, default_value = "float32")]
+    pub dtype: String,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How every byte gets its context.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Inference {
+    /// Consecutive windows of the model's context
+    Plain,
+}
+
+/// Arguments of `eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// A run, a checkpoint or a model folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// A prepared folder, a folder of files, or files
+    #[arg(long, required = true, num_args = 1.., value_name = "DIR|FILE")]
+    pub data: Vec<PathBuf>,
+    /// train, valid, test or all [default: test for folders, all for files]
+    #[arg(long)]
+    pub split: Option<String>,
+    /// How every byte gets its context
+    #[arg(long, value_enum, default_value = "plain")]
+    pub inference: Inference,
+    /// Sequences scored together
+    #[arg(long, default_value_t = 8)]
+    pub batch: usize,
+    /// Stop after about this many bytes; 0 is all
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub limit_bytes: u64,
+    /// cpu, cuda or cuda:N [default: a CUDA device where there is one]
+    #[arg(long)]
+    pub device: Option<String>,
+    /// float32 or bfloat16
+    #[arg(long, default_value = "float32")]
+    pub dtype: String,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `bench` measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BenchWhat {
+    /// Optimizer steps
+    Train,
+    /// Cached generation
+    Generate,
+    /// The loader
+    Data,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// What to measure
+    #[arg(value_enum)]
+    pub what: BenchWhat,
+    /// The configuration to measure with [default: global 256 x 4, local 128 x 2, P 8, 1,024 bytes, batch 2]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Override a key of the configuration
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Measured seconds
+    #[arg(long, default_value_t = 10.0)]
+    pub seconds: f64,
+    /// cpu, cuda or cuda:N [default: a CUDA device where there is one]
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `download`.
+#[derive(Debug, Args)]
+pub struct DownloadArgs {
+    /// The name of a card in datasets/, or a card's path; without it, the cards are listed
+    pub card: Option<String>,
+    /// The folder to write
+    #[arg(long, value_name = "DIR", required_unless_present = "list")]
+    pub out: Option<PathBuf>,
+    /// List the cards
+    #[arg(long)]
+    pub list: bool,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Run folders
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// The page to write
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// The page's title
+    #[arg(long, default_value = "MEGABYTE runs")]
+    pub title: String,
+    /// Replace a page that is there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}

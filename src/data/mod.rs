@@ -1,0 +1,1 @@
+//! Byte sequences on disk and in batches.

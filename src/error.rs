@@ -1,0 +1,74 @@
+//! The library's errors. Each names the file, flag or key it is about, and where there is one, the remedy.
+
+use std::path::{Path, PathBuf};
+
+/// A result of this library.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused something on a path.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is damaged, of another format, or of a kind that is not supported.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and where there is one, the remedy.
+        reason: String,
+    },
+    /// Content that an adapter can't read, or bytes that can't be decoded; the caller knows the file's name.
+    #[error("{0}")]
+    Content(String),
+    /// A configuration key has a value that can't work.
+    #[error("`{key}` {reason}")]
+    Config {
+        /// The dotted key.
+        key: String,
+        /// Why the value can't work, and what would.
+        reason: String,
+    },
+    /// A request that can't be met: a prompt longer than the context, an empty data set.
+    #[error("{0}")]
+    Usage(String),
+    /// libtorch failed.
+    #[error("libtorch: {0}")]
+    Torch(#[from] tch::TchError),
+}
+
+impl Error {
+    /// An error of the operating system on `path`.
+    pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        Error::Io { path: path.as_ref().to_owned(), source }
+    }
+
+    /// A damaged or unsupported file.
+    pub fn file(path: impl AsRef<Path>, reason: impl ToString) -> Self {
+        Error::File { path: path.as_ref().to_owned(), reason: reason.to_string() }
+    }
+
+    /// A configuration key with a value that can't work.
+    pub fn config(key: impl ToString, reason: impl ToString) -> Self {
+        Error::Config { key: key.to_string(), reason: reason.to_string() }
+    }
+}
+
+/// Names the path in an error of the operating system.
+pub trait IoContext<T> {
+    /// Turns an I/O error into one that names `path`.
+    fn at(self, path: impl AsRef<Path>) -> Result<T>;
+}
+
+impl<T> IoContext<T> for std::io::Result<T> {
+    fn at(self, path: impl AsRef<Path>) -> Result<T> {
+        self.map_err(|source| Error::io(path, source))
+    }
+}

@@ -1,0 +1,5 @@
+//! Generation: cached decoding, byte by byte.
+
+mod sampling;
+
+pub use sampling::SampleConfig;

@@ -1,0 +1,21 @@
+//! Images, audio and text as flat byte sequences, modelled by MEGABYTE.
+//!
+//! ```text
+//! files ──modality──▶ bytes ──data──▶ batches ──model──▶ p(next byte)
+//! files ◀─modality── bytes ◀──────generate──────────────┘
+//! ```
+//!
+//! Everything before the byte sequence knows a modality; everything after it knows bytes, a patch size and a layout.
+
+pub mod config;
+pub mod data;
+pub mod error;
+pub mod generate;
+pub mod modality;
+pub mod model;
+pub mod native;
+pub mod progress;
+pub mod train;
+
+pub use config::RunConfig;
+pub use error::{Error, Result};

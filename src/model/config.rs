@@ -1,0 +1,334 @@
+//! What a model is: the keys of `[model]`, checked, and what they cost.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// The norm before each sub-layer and at the end of each level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Norm {
+    /// Mean and variance (the paper's).
+    LayerNorm,
+    /// Root mean square.
+    RmsNorm,
+}
+
+/// The feed-forward layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ffn {
+    /// max(x, 0) (the paper's).
+    Relu,
+    /// max(x, 0) squared.
+    Relu2,
+    /// x Φ(x).
+    Gelu,
+    /// silu(gate) · up; the width is two thirds, so that the size stays.
+    SwiGlu,
+}
+
+/// How a level knows where a unit stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Position {
+    /// A learned table added to the byte codes (equation 1).
+    Learned,
+    /// Rotation of queries and keys.
+    Rotary,
+    /// Not at all.
+    None,
+}
+
+/// How the bytes of a unit become its vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Embedding {
+    /// Narrow codes side by side (equations 1 and 2).
+    Concat,
+    /// Codes of `byte_dim` side by side, then one matrix. Units of one byte need no matrix and have none.
+    Linear,
+}
+
+/// How a unit's output reaches its children.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Projection {
+    /// A slice a child, one matrix for all (equation 4).
+    Slice,
+    /// One matrix from the whole output to all children.
+    Linear,
+}
+
+/// One level of the hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LevelConfig {
+    /// Bytes of a unit.
+    pub unit: usize,
+    /// Width.
+    pub n_embd: usize,
+    /// Blocks.
+    pub n_layer: usize,
+    /// Attention heads.
+    pub n_head: usize,
+}
+
+/// The keys of `[model]`; the defaults are the paper's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// 256, or 257 where sequences end by themselves (id 256).
+    #[serde(default = "defaults::vocab")]
+    pub vocab: usize,
+    /// Bytes of the longest sequence.
+    pub context: usize,
+    /// The norm.
+    #[serde(default = "defaults::norm")]
+    pub norm: Norm,
+    /// Added to the variance.
+    #[serde(default = "defaults::norm_eps")]
+    pub norm_eps: f64,
+    /// The feed-forward layer.
+    #[serde(default = "defaults::ffn")]
+    pub ffn: Ffn,
+    /// Width of the feed-forward layer over the level's width.
+    #[serde(default = "defaults::ffn_mult")]
+    pub ffn_mult: f64,
+    /// Biases in matrices and norms.
+    #[serde(default = "defaults::yes")]
+    pub bias: bool,
+    /// How a level knows where a unit stands.
+    #[serde(default = "defaults::position")]
+    pub position: Position,
+    /// Wavelength base of rotary positions.
+    #[serde(default = "defaults::rotary_base")]
+    pub rotary_base: f64,
+    /// How the bytes of a unit become its vector.
+    #[serde(default = "defaults::embedding")]
+    pub embedding: Embedding,
+    /// Width of a byte's code where `embedding = "linear"`.
+    #[serde(default = "defaults::byte_dim")]
+    pub byte_dim: usize,
+    /// How a unit's output reaches its children.
+    #[serde(default = "defaults::projection")]
+    pub projection: Projection,
+    /// The output matrix is the finest byte table (equation 6).
+    #[serde(default = "defaults::yes")]
+    pub tie: bool,
+    /// Share of attention weights and sub-layer outputs dropped in training; never embeddings.
+    #[serde(default = "defaults::dropout")]
+    pub dropout: f64,
+    /// RMSNorm of queries and keys, a learned gain a head dimension.
+    #[serde(default)]
+    pub qk_norm: bool,
+    /// Keys of the previous patch that the local level attends to; this version has none.
+    #[serde(default)]
+    pub cross_patch: usize,
+    /// Causal convolutions before patching; this version has none.
+    #[serde(default)]
+    pub conv_encoder: bool,
+    /// Standard deviation of the initial weights, cut at two of them.
+    #[serde(default = "defaults::init_std")]
+    pub init_std: f64,
+    /// The levels, coarse first; the last has units of one byte.
+    #[serde(rename = "level")]
+    pub levels: Vec<LevelConfig>,
+}
+
+mod defaults {
+    use super::{Embedding, Ffn, Norm, Position, Projection};
+
+    pub fn vocab() -> usize {
+        256
+    }
+    pub fn norm() -> Norm {
+        Norm::LayerNorm
+    }
+    pub fn norm_eps() -> f64 {
+        1e-5
+    }
+    pub fn ffn() -> Ffn {
+        Ffn::Relu
+    }
+    pub fn ffn_mult() -> f64 {
+        4.0
+    }
+    pub fn yes() -> bool {
+        true
+    }
+    pub fn position() -> Position {
+        Position::Learned
+    }
+    pub fn rotary_base() -> f64 {
+        10_000.0
+    }
+    pub fn embedding() -> Embedding {
+        Embedding::Concat
+    }
+    pub fn byte_dim() -> usize {
+        64
+    }
+    pub fn projection() -> Projection {
+        Projection::Slice
+    }
+    pub fn dropout() -> f64 {
+        0.1
+    }
+    pub fn init_std() -> f64 {
+        0.006
+    }
+}
+
+impl ModelConfig {
+    /// Units of level `l` inside one parent: n_l, and at level 0 the units of a whole context.
+    pub fn units(&self, l: usize) -> usize {
+        self.parent_unit(l) / self.levels[l].unit
+    }
+
+    /// Bytes of a parent of level `l`: span_l, and at level 0 the context.
+    pub fn parent_unit(&self, l: usize) -> usize {
+        if l == 0 { self.context } else { self.levels[l - 1].unit }
+    }
+
+    /// Bytes of the coarsest unit: a sequence is padded to a multiple of it.
+    pub fn patch_size(&self) -> usize {
+        self.levels[0].unit
+    }
+
+    /// Width of one byte's code at level `l`.
+    pub fn code_dim(&self, l: usize) -> usize {
+        let level = &self.levels[l];
+        match self.embedding {
+            Embedding::Linear if level.unit > 1 => self.byte_dim,
+            _ => level.n_embd / level.unit,
+        }
+    }
+
+    /// Width of the feed-forward layer at level `l`.
+    pub fn ffn_dim(&self, l: usize) -> usize {
+        let width = self.ffn_mult * self.levels[l].n_embd as f64;
+        match self.ffn {
+            // Three matrices instead of two: two thirds of the width, in steps that suit the hardware.
+            Ffn::SwiGlu => ((width * 2.0 / 3.0 / 8.0).round() as usize * 8).max(8),
+            _ => width.round() as usize,
+        }
+    }
+
+    /// Checks that the keys can work together; the error names the dotted key.
+    pub fn validate(&self) -> Result<()> {
+        fn check(ok: bool, key: impl ToString, reason: impl ToString) -> Result<()> {
+            if ok { Ok(()) } else { Err(Error::config(key, reason)) }
+        }
+        check(
+            self.vocab == 256 || self.vocab == 257,
+            "model.vocab",
+            format!("is {}, allowed is 256 (bytes) or 257 (bytes and end of sequence)", self.vocab),
+        )?;
+        check(!self.levels.is_empty(), "model.level", "is empty: write one [[model.level]] a level, coarse first")?;
+        check((0.0..1.0).contains(&self.dropout), "model.dropout", format!("is {}, allowed is 0 to 1", self.dropout))?;
+        check(self.norm_eps > 0.0, "model.norm_eps", "must be above 0")?;
+        check(self.init_std > 0.0, "model.init_std", "must be above 0")?;
+        check(self.ffn_mult > 0.0, "model.ffn_mult", "must be above 0")?;
+        check(self.rotary_base > 1.0, "model.rotary_base", "must be above 1")?;
+        check(self.cross_patch == 0, "model.cross_patch", "must be 0: this version has no cross-patch attention")?;
+        check(!self.conv_encoder, "model.conv_encoder", "must be false: this version has no convolutional encoder")?;
+        let linear = self.embedding == Embedding::Linear;
+        check(!linear || self.byte_dim > 0, "model.byte_dim", "must be above 0")?;
+
+        let patch = self.levels[0].unit;
+        check(
+            patch > 0 && self.context > 0 && self.context.is_multiple_of(patch),
+            "model.context",
+            format!("is {}, which must be a multiple of the coarsest unit, {patch}", self.context),
+        )?;
+        for (l, level) in self.levels.iter().enumerate() {
+            let key = |name: &str| format!("model.level.{l}.{name}");
+            let (unit, width, heads) = (level.unit, level.n_embd, level.n_head);
+            check(width > 0, key("n_embd"), "must be above 0")?;
+            check(level.n_layer > 0, key("n_layer"), "must be above 0")?;
+            check(
+                heads > 0 && width.is_multiple_of(heads),
+                key("n_head"),
+                format!("is {heads}, which must divide n_embd, {width}"),
+            )?;
+            check(
+                self.position != Position::Rotary || (width / heads).is_multiple_of(2),
+                key("n_head"),
+                format!("gives heads of {}, and rotary positions need an even width", width / heads),
+            )?;
+            if l > 0 {
+                let parent = &self.levels[l - 1];
+                check(
+                    unit > 0 && unit < parent.unit && parent.unit.is_multiple_of(unit),
+                    key("unit"),
+                    format!(
+                        "is {unit}, which must divide the unit of the level above, {}, and be smaller",
+                        parent.unit
+                    ),
+                )?;
+                let children = parent.unit / unit;
+                check(
+                    self.projection == Projection::Linear || parent.n_embd.is_multiple_of(children),
+                    format!("model.level.{}.n_embd", l - 1),
+                    format!(
+                        "is {}, which must be a multiple of its {children} children: change it, or set model.projection = \"linear\"",
+                        parent.n_embd
+                    ),
+                )?;
+            }
+            check(
+                linear || width.is_multiple_of(unit),
+                key("n_embd"),
+                format!(
+                    "is {width}, which must be a multiple of the unit, {unit}: change it, or set model.embedding = \"linear\""
+                ),
+            )?;
+        }
+        let last = self.levels.len() - 1;
+        check(
+            self.levels[last].unit == 1,
+            format!("model.level.{last}.unit"),
+            "must be 1: the last level predicts bytes",
+        )
+    }
+
+    /// Matrix parameters of level `l`'s blocks: 12 L D² for the paper's feed-forward layer.
+    pub fn block_parameters(&self, l: usize) -> u64 {
+        let LevelConfig { n_embd, n_layer, .. } = self.levels[l];
+        let matrices = if self.ffn == Ffn::SwiGlu { 3 } else { 2 };
+        (n_layer * (4 * n_embd * n_embd + matrices * n_embd * self.ffn_dim(l))) as u64
+    }
+
+    /// Matrix parameters between level `l - 1` and level `l` that one child uses.
+    fn projection_parameters(&self, l: usize) -> u64 {
+        if l == 0 {
+            return 0;
+        }
+        let from = match self.projection {
+            Projection::Slice => self.levels[l - 1].n_embd / self.units(l),
+            Projection::Linear => self.levels[l - 1].n_embd,
+        };
+        (from * self.levels[l].n_embd) as u64
+    }
+
+    /// Floating-point operations of a forward pass a byte, at level `l`: two a matrix parameter and unit, and
+    /// 4 n D a unit for attention over all n units (SpaceByte, appendix A). Training takes three times as many.
+    pub fn forward_flops_per_byte(&self, l: usize) -> f64 {
+        let LevelConfig { unit, n_embd, n_layer, .. } = self.levels[l];
+        let mut matrices = self.block_parameters(l) + self.projection_parameters(l);
+        if self.embedding == Embedding::Linear && unit > 1 {
+            matrices += (unit * self.byte_dim * n_embd) as u64;
+        }
+        if l == self.levels.len() - 1 {
+            matrices += (self.vocab * n_embd) as u64;
+        }
+        let attention = 4 * n_layer * self.units(l) * n_embd;
+        (2.0 * matrices as f64 + attention as f64) / unit as f64
+    }
+
+    /// Floating-point operations of a training step a byte, all levels: forward and twice that backward.
+    pub fn training_flops_per_byte(&self) -> f64 {
+        3.0 * (0..self.levels.len()).map(|l| self.forward_flops_per_byte(l)).sum::<f64>()
+    }
+}

@@ -1,0 +1,123 @@
+//! What tch does not bind, through one small C++ file over libtorch.
+//!
+//! The only module with `unsafe` code. Every function takes tensors by reference, so each pointer is valid for the
+//! call, and checks what the C++ side assumes about lengths before it crosses.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, c_char};
+
+use tch::Tensor;
+use torch_sys::C_tensor;
+
+use crate::{Error, Result};
+
+unsafe extern "C" {
+    fn mb_fused_adamw(
+        params: *const *const C_tensor,
+        grads: *const *const C_tensor,
+        exp_avgs: *const *const C_tensor,
+        exp_avg_sqs: *const *const C_tensor,
+        steps: *const *const C_tensor,
+        n: usize,
+        lr: f64,
+        beta1: f64,
+        beta2: f64,
+        weight_decay: f64,
+        eps: f64,
+        grad_scale: *const C_tensor,
+        found_inf: *const C_tensor,
+    ) -> *mut c_char;
+    fn mb_total_norm(tensors: *const *const C_tensor, n: usize, out: *const C_tensor) -> *mut c_char;
+    fn mb_clear_gradients(params: *const *const C_tensor, n: usize) -> *mut c_char;
+    fn mb_free(message: *mut c_char);
+}
+
+/// The settings of one AdamW step.
+#[derive(Debug, Clone, Copy)]
+pub struct AdamWStep {
+    /// Learning rate of this step.
+    pub lr: f64,
+    /// Decay rates of the two running averages.
+    pub betas: (f64, f64),
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Added to the root of the second average.
+    pub eps: f64,
+}
+
+/// The tensors of one parameter group, in the same order in each list.
+pub struct AdamWGroup<'a> {
+    /// The parameters, changed in place.
+    pub params: &'a [Tensor],
+    /// Their gradients.
+    pub grads: &'a [Tensor],
+    /// Running averages of the gradients, changed in place.
+    pub exp_avgs: &'a [Tensor],
+    /// Running averages of the squared gradients, changed in place.
+    pub exp_avg_sqs: &'a [Tensor],
+    /// One float32 scalar a parameter: the number of this step, from 1.
+    pub steps: &'a [Tensor],
+}
+
+/// One fused AdamW step. Gradients are divided by `grad_scale` as they are read; where `found_inf` is 1 nothing
+/// changes. Both are float32 scalars on the parameters' device.
+pub fn fused_adamw(group: &AdamWGroup<'_>, step: AdamWStep, grad_scale: &Tensor, found_inf: &Tensor) -> Result<()> {
+    let n = group.params.len();
+    let lists = [group.grads, group.exp_avgs, group.exp_avg_sqs, group.steps];
+    assert!(lists.iter().all(|list| list.len() == n), "a parameter group has lists of one length");
+    if n == 0 {
+        return Ok(());
+    }
+    let params = pointers(group.params);
+    let [grads, exp_avgs, exp_avg_sqs, steps] = lists.map(pointers);
+    // SAFETY: five lists of `n` pointers to live tensors, and two more live tensors; the shim keeps none of them.
+    check(unsafe {
+        mb_fused_adamw(
+            params.as_ptr(),
+            grads.as_ptr(),
+            exp_avgs.as_ptr(),
+            exp_avg_sqs.as_ptr(),
+            steps.as_ptr(),
+            n,
+            step.lr,
+            step.betas.0,
+            step.betas.1,
+            step.weight_decay,
+            step.eps,
+            grad_scale.as_ptr(),
+            found_inf.as_ptr(),
+        )
+    })
+}
+
+/// Writes the Euclidean norm of all `tensors` together into the scalar `out`, without a host round trip.
+pub fn total_norm(tensors: &[Tensor], out: &Tensor) -> Result<()> {
+    let list = pointers(tensors);
+    // SAFETY: `list` holds `len` pointers to live tensors; `out` is a live tensor that the shim writes through torch.
+    check(unsafe { mb_total_norm(list.as_ptr(), list.len(), out.as_ptr()) })
+}
+
+/// Makes every parameter's gradient undefined, so that the next backward pass stores instead of adding.
+pub fn clear_gradients(params: &[Tensor]) -> Result<()> {
+    let list = pointers(params);
+    // SAFETY: `list` holds `len` pointers to live tensors.
+    check(unsafe { mb_clear_gradients(list.as_ptr(), list.len()) })
+}
+
+fn pointers(tensors: &[Tensor]) -> Vec<*const C_tensor> {
+    tensors.iter().map(|tensor| tensor.as_ptr()).collect()
+}
+
+/// Turns the shim's answer, a malloc'ed message or null, into a result.
+fn check(message: *mut c_char) -> Result<()> {
+    if message.is_null() {
+        return Ok(());
+    }
+    // SAFETY: a non-null answer of the shim is a C string of its own making, freed here once and not used after.
+    let text = unsafe {
+        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
+        mb_free(message);
+        text
+    };
+    Err(Error::Torch(tch::TchError::Torch(text)))
+}

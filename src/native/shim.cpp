@@ -1,0 +1,68 @@
+// What tch does not bind. Every function catches every exception and returns it as a malloc'ed message, or null.
+// Tensors travel as tch's opaque pointers, which are `at::Tensor *`; nothing here takes ownership of one.
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/stack.h>
+#include <cstring>
+#include <exception>
+#include <vector>
+
+namespace {
+
+std::vector<at::Tensor> list(at::Tensor *const *tensors, size_t n) {
+  std::vector<at::Tensor> out;
+  out.reserve(n);
+  for (size_t i = 0; i < n; i++) out.push_back(*tensors[i]);
+  return out;
+}
+
+template <typename F> char *guarded(F body) {
+  try {
+    body();
+    return nullptr;
+  } catch (const std::exception &e) {
+    return strdup(e.what());
+  } catch (...) {
+    return strdup("unknown C++ exception");
+  }
+}
+
+} // namespace
+
+extern "C" {
+
+// One AdamW step over a group of parameters (decoupled weight decay, arXiv 1711.05101). `steps` holds one float32
+// scalar a parameter, already counting this step. Gradients are divided by `grad_scale` as they are read; where
+// `found_inf` is 1 nothing changes. Both are scalars on the device, so the host waits for neither.
+char *mb_fused_adamw(at::Tensor *const *params, at::Tensor *const *grads, at::Tensor *const *exp_avgs,
+                     at::Tensor *const *exp_avg_sqs, at::Tensor *const *steps, size_t n, double lr, double beta1,
+                     double beta2, double weight_decay, double eps, const at::Tensor *grad_scale,
+                     const at::Tensor *found_inf) {
+  return guarded([&] {
+    at::_fused_adamw_(list(params, n), list(grads, n), list(exp_avgs, n), list(exp_avg_sqs, n),
+                      /*max_exp_avg_sqs=*/{}, list(steps, n), lr, beta1, beta2, weight_decay, eps,
+                      /*amsgrad=*/false, /*maximize=*/false, *grad_scale, *found_inf);
+  });
+}
+
+// The Euclidean norm of all the tensors together, a scalar written to `out`; the host does not wait for it.
+char *mb_total_norm(at::Tensor *const *tensors, size_t n, at::Tensor *out) {
+  return guarded([&] {
+    auto norms = at::_foreach_norm(list(tensors, n), 2);
+    out->copy_(at::linalg_vector_norm(at::stack(norms), 2));
+  });
+}
+
+// Forgets the gradients, so that the next backward pass stores instead of adding.
+char *mb_clear_gradients(at::Tensor *const *params, size_t n) {
+  return guarded([&] {
+    for (size_t i = 0; i < n; i++) params[i]->mutable_grad() = at::Tensor();
+  });
+}
+
+// Gives back a message made here.
+void mb_free(char *message) { free(message); }
+}

@@ -1,0 +1,176 @@
+//! The keys of `[train]`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ModelConfig;
+use crate::{Error, Result};
+
+/// The type of matrix work. Master weights, norms, softmax and loss are float32 always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// 8 bits of exponent, 8 of fraction.
+    Bfloat16,
+    /// Single precision.
+    Float32,
+}
+
+impl Dtype {
+    /// libtorch's name for it.
+    pub fn kind(self) -> tch::Kind {
+        match self {
+            Dtype::Bfloat16 => tch::Kind::BFloat16,
+            Dtype::Float32 => tch::Kind::Float,
+        }
+    }
+}
+
+impl std::str::FromStr for Dtype {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "bfloat16" => Ok(Dtype::Bfloat16),
+            "float32" => Ok(Dtype::Float32),
+            _ => Err(Error::Usage(format!("--dtype {name}: expected float32 or bfloat16"))),
+        }
+    }
+}
+
+/// The update rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// Adam with decoupled weight decay on matrices.
+    AdamW,
+}
+
+/// The learning rate over the run, after a linear warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    /// A straight line to `lr · final_lr` (the paper's).
+    Linear,
+    /// Half a cosine to `lr · final_lr`.
+    Cosine,
+    /// `lr` to the end.
+    Constant,
+}
+
+/// The keys of `[train]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Optimizer steps.
+    pub max_steps: u64,
+    /// The run also ends after this many minutes of training, and the schedule with it; 0 is no limit. What it
+    /// ends with then depends on the machine's speed.
+    pub max_minutes: f64,
+    /// Bytes of one optimizer step, padding included: a multiple of `micro_batch · model.context`.
+    pub bytes_per_step: usize,
+    /// Sequences of one forward pass; 0 is a whole step at once.
+    pub micro_batch: usize,
+    /// The update rule.
+    pub optimizer: OptimizerKind,
+    /// Peak learning rate.
+    pub lr: f64,
+    /// Its course.
+    pub schedule: Schedule,
+    /// Where the schedule ends, over the peak.
+    pub final_lr: f64,
+    /// Steps of linear warm-up from 0.
+    pub warmup_steps: u64,
+    /// Decoupled weight decay, on matrices.
+    pub weight_decay: f64,
+    /// Decay rates of Adam's averages.
+    pub betas: [f64; 2],
+    /// Added to the root of Adam's second average.
+    pub eps: f64,
+    /// Gradients are scaled down to this norm; 0 is never.
+    pub clip: f64,
+    /// The type of matrix work.
+    pub dtype: Dtype,
+    /// Decides initial weights, data order and dropout.
+    pub seed: u64,
+    /// Steps between lines of metrics.
+    pub log_every: u64,
+    /// Steps between evaluations on the valid split; 0 is only at the end.
+    pub eval_every: u64,
+    /// Bytes of the valid split that an evaluation reads, about; 0 is all.
+    pub eval_bytes: u64,
+    /// Steps between checkpoints; 0 is only at the end.
+    pub checkpoint_every: u64,
+    /// Checkpoints kept beside the best one.
+    pub keep_checkpoints: usize,
+    /// Steps between samples; 0 is never.
+    pub sample_every: u64,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        TrainConfig {
+            max_steps: 1000,
+            max_minutes: 0.0,
+            bytes_per_step: 65_536,
+            micro_batch: 0,
+            optimizer: OptimizerKind::AdamW,
+            lr: 2e-4,
+            schedule: Schedule::Linear,
+            final_lr: 0.0,
+            warmup_steps: 500,
+            weight_decay: 0.1,
+            betas: [0.9, 0.98],
+            eps: 1e-8,
+            clip: 1.0,
+            dtype: Dtype::Bfloat16,
+            seed: 0,
+            log_every: 10,
+            eval_every: 200,
+            eval_bytes: 1 << 20,
+            checkpoint_every: 500,
+            keep_checkpoints: 2,
+            sample_every: 0,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// Sequences of one forward pass.
+    pub fn rows(&self, model: &ModelConfig) -> usize {
+        if self.micro_batch == 0 { self.bytes_per_step / model.context } else { self.micro_batch }
+    }
+
+    /// Forward passes of one optimizer step.
+    pub fn micro_batches(&self, model: &ModelConfig) -> usize {
+        self.bytes_per_step / (self.rows(model) * model.context)
+    }
+
+    /// Checks ranges and that the step divides; the error names the dotted key.
+    pub fn validate(&self, model: &ModelConfig) -> Result<()> {
+        fn check(ok: bool, key: &str, reason: impl ToString) -> Result<()> {
+            if ok { Ok(()) } else { Err(Error::config(format!("train.{key}"), reason)) }
+        }
+        check(self.max_steps > 0, "max_steps", "must be above 0")?;
+        check(self.max_minutes >= 0.0, "max_minutes", "must not be negative")?;
+        check(self.lr > 0.0 && self.lr.is_finite(), "lr", format!("is {}, which must be above 0", self.lr))?;
+        check((0.0..=1.0).contains(&self.final_lr), "final_lr", format!("is {}, allowed is 0 to 1", self.final_lr))?;
+        check(self.weight_decay >= 0.0, "weight_decay", "must not be negative")?;
+        let betas = self.betas.iter().all(|beta| (0.0..1.0).contains(beta));
+        check(betas, "betas", format!("are {:?}, allowed is 0 to below 1", self.betas))?;
+        check(self.eps > 0.0, "eps", "must be above 0")?;
+        check(self.clip >= 0.0, "clip", "must not be negative")?;
+        check(self.log_every > 0, "log_every", "must be above 0")?;
+        check(self.keep_checkpoints > 0, "keep_checkpoints", "must be above 0")?;
+        let unit = self.micro_batch.max(1) * model.context;
+        check(
+            self.bytes_per_step >= unit && self.bytes_per_step.is_multiple_of(unit),
+            "bytes_per_step",
+            format!(
+                "is {}, which must be a multiple of {unit}, the bytes of {} sequence{} of model.context",
+                self.bytes_per_step,
+                self.micro_batch.max(1),
+                if self.micro_batch > 1 { "s" } else { "" }
+            ),
+        )
+    }
+}
