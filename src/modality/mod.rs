@@ -112,6 +112,16 @@ impl Layout {
         Ok(layout)
     }
 
+    /// The layout's own keys, defaults included.
+    pub fn keys(&self) -> toml::Table {
+        let keys = match self {
+            Layout::Text(layout) => toml::Table::try_from(layout),
+            Layout::Image(layout) => toml::Table::try_from(layout),
+            Layout::Audio(layout) => toml::Table::try_from(layout),
+        };
+        keys.expect("a layout has no value that TOML lacks")
+    }
+
     /// The modality.
     pub fn modality(&self) -> Modality {
         match self {

@@ -1,0 +1,33 @@
+//! One file a verb. Only here is anything printed: results on standard output, the rest on standard error.
+
+pub mod bench;
+pub mod device;
+pub mod doctor;
+pub mod download;
+pub mod eval;
+pub mod generate;
+pub mod inspect;
+pub mod output;
+pub mod prepare;
+pub mod report;
+pub mod terminal;
+pub mod train;
+
+use crate::cli::Verb;
+use terminal::Terminal;
+
+/// Runs a verb.
+pub fn run(verb: Verb) -> anyhow::Result<()> {
+    let terminal = Terminal::new();
+    match verb {
+        Verb::Prepare(args) => prepare::run(args, &terminal),
+        Verb::Inspect(args) => inspect::run(args, &terminal),
+        Verb::Train(args) => train::run(args, &terminal),
+        Verb::Generate(args) => generate::run(args, &terminal),
+        Verb::Eval(args) => eval::run(args, &terminal),
+        Verb::Bench(args) => bench::run(args),
+        Verb::Download(args) => download::run(args, &terminal),
+        Verb::Report(args) => report::run(args),
+        Verb::Doctor(args) => doctor::run(args),
+    }
+}
