@@ -7,7 +7,7 @@ use megabyte::data::{Dataset, Loader, LoaderConfig};
 use megabyte::generate::{Request, SampleConfig, generate};
 use megabyte::model::Megabyte;
 use megabyte::progress::Quiet;
-use megabyte::train::speed::{matrix_flops, synchronize};
+use megabyte::train::speed::synchronize;
 use megabyte::train::{Lap, Trainer};
 use serde::Serialize;
 use tch::{Device, Kind, Tensor};

@@ -34,7 +34,7 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     }
 
     output::write(&folder.join("config.toml"), config.to_toml().as_bytes())?;
-    let mut trainer = Trainer::new(config.clone(), &folder, train, valid, device, args.resume)?;
+    let mut trainer = Trainer::new(config.clone(), &folder, train, Some(valid), device, args.resume)?;
     describe(&trainer, &config, &device::name(device));
 
     let mut watch = Watch::new(terminal.is_live(), &config, trainer.state().step);

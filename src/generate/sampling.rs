@@ -48,7 +48,7 @@ impl SampleConfig {
 }
 
 /// Draws symbols from logits with a generator of its own.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Sampler {
     config: SampleConfig,
     rng: ChaCha8Rng,

@@ -7,7 +7,7 @@ use super::metrics::{JsonLines, Metric, Speed};
 use crate::Result;
 use crate::error::IoContext;
 use crate::modality::Adapter;
-use crate::report::tensorboard::EventWriter;
+use crate::report::EventWriter;
 
 /// The open files of a run.
 #[derive(Debug)]
