@@ -5,6 +5,7 @@
 //! does both.
 
 mod audio;
+mod content;
 mod image;
 mod layout;
 mod text;
