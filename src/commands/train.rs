@@ -28,7 +28,12 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let train = Dataset::open(&prepared, Some(Split::Train))?;
     let valid = Dataset::open(&prepared, Some(Split::Valid))?;
     terminal.clear();
-    eprintln!("data      {} bytes to train on, {} held out (valid), in {}", train.bytes(), valid.bytes(), prepared.display());
+    eprintln!(
+        "data      {} bytes to train on, {} held out (valid), in {}",
+        train.bytes(),
+        valid.bytes(),
+        prepared.display()
+    );
     if valid.is_empty() {
         eprintln!("warning: the valid split is empty, so nothing is held out and no checkpoint is the best");
     }
@@ -42,7 +47,11 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     watch.finish();
     let best = outcome.best.map_or(String::new(), |best| format!(", best held-out {best:.4} bits per byte"));
     if outcome.interrupted {
-        eprintln!("stopped and saved at step {}{best}; continue with --out {} --resume", outcome.step, folder.display());
+        eprintln!(
+            "stopped and saved at step {}{best}; continue with --out {} --resume",
+            outcome.step,
+            folder.display()
+        );
     } else {
         eprintln!("done after {} steps{best}: {}", outcome.step, folder.display());
     }
@@ -160,12 +169,7 @@ impl Watch {
             let style = ProgressStyle::with_template("{bar:20} {msg}").expect("the template is well-formed");
             ProgressBar::new(config.train.max_steps).with_style(style).with_position(step)
         });
-        Watch {
-            bar,
-            max_steps: config.train.max_steps,
-            max_minutes: config.train.max_minutes,
-            loss: None,
-        }
+        Watch { bar, max_steps: config.train.max_steps, max_minutes: config.train.max_minutes, loss: None }
     }
 
     fn say(&self, line: &str) {

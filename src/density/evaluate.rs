@@ -193,4 +193,3 @@ fn std_error(sums: &[(u64, f64)], nats_per_byte: f64) -> f64 {
 fn count_words(bytes: &[u8]) -> u64 {
     bytes.split(|byte| matches!(byte, b' ' | b'\t'..=b'\r')).filter(|word| !word.is_empty()).count() as u64
 }
-

@@ -26,7 +26,13 @@ impl<'m> Engine<'m> {
         let levels = config.levels.len();
         // Float64 proofs keep float64 caches; else they have the type of the matrix work.
         let caches = (0..levels).map(|l| LevelCache::new(config, l, rows, model.kind(), device)).collect();
-        Engine { model, rows, history: vec![Vec::new(); rows], caches, from_parent: (0..levels).map(|_| None).collect() }
+        Engine {
+            model,
+            rows,
+            history: vec![Vec::new(); rows],
+            caches,
+            from_parent: (0..levels).map(|_| None).collect(),
+        }
     }
 
     /// Symbols fed so far.

@@ -93,14 +93,7 @@ impl Checkpoints {
         Ok(place)
     }
 
-    fn write(
-        &self,
-        folder: &Path,
-        layout: &Layout,
-        model: &Megabyte,
-        optimizer: &AdamW,
-        state: &State,
-    ) -> Result<()> {
+    fn write(&self, folder: &Path, layout: &Layout, model: &Megabyte, optimizer: &AdamW, state: &State) -> Result<()> {
         if folder.exists() {
             fs::remove_dir_all(folder).at(folder)?;
         }

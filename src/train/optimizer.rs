@@ -58,11 +58,8 @@ impl AdamW {
             let grads: Vec<Tensor> = used.iter().map(|&i| self.params[i].grad()).collect();
             native::total_norm(&grads, &self.norm)?;
             let found_inf = 1.0 - self.norm.isfinite().to_kind(Kind::Float);
-            let grad_scale = if self.clip > 0.0 {
-                (&self.norm / self.clip).clamp_min(1.0)
-            } else {
-                self.norm.ones_like()
-            };
+            let grad_scale =
+                if self.clip > 0.0 { (&self.norm / self.clip).clamp_min(1.0) } else { self.norm.ones_like() };
             let _ = self.steps.g_add_(&(1.0 - &found_inf));
 
             for decayed in [true, false] {

@@ -172,13 +172,7 @@ impl Trainer {
     }
 
     /// One optimizer step: forward and backward over the micro-batches, clip, update.
-    pub fn train_step(
-        &mut self,
-        loader: &mut Loader,
-        lr: f64,
-        interval: &mut Tensor,
-        lap: &mut Lap,
-    ) -> Result<()> {
+    pub fn train_step(&mut self, loader: &mut Loader, lr: f64, interval: &mut Tensor, lap: &mut Lap) -> Result<()> {
         let started = Instant::now();
         let batches = (0..self.config.train.micro_batches(&self.config.model))
             .map(|_| loader.next())

@@ -1,4 +1,7 @@
-//! What the tests share.
+//! What the tests share; each of them uses a part.
+#![allow(dead_code)]
+
+pub mod models;
 
 use std::path::{Path, PathBuf};
 
