@@ -1,7 +1,6 @@
 //! Files to shards.
 
 use std::collections::HashSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -167,8 +166,7 @@ fn read(file: &SourceFile, adapter: &dyn Adapter, progress: &dyn Progress) -> Re
     Ok(Document { bytes, hash })
 }
 
-/// Encodes a file's content; the error is the reason why it can't be used. Files come from anywhere, so a decoder
-/// that panics on one costs that file and not the others.
+/// Encodes a file's content; the error is the reason why it can't be used.
 pub(super) fn encode(adapter: &dyn Adapter, content: &[u8]) -> Result<Vec<u8>, String> {
     if content.is_empty() {
         return Err("is empty".to_owned());
@@ -176,8 +174,7 @@ pub(super) fn encode(adapter: &dyn Adapter, content: &[u8]) -> Result<Vec<u8>, S
     if is_shard(content) {
         return Err("is a shard of prepared data".to_owned());
     }
-    let encoded = catch_unwind(AssertUnwindSafe(|| adapter.encode(content)));
-    let bytes = encoded.map_err(|_| "makes its decoder fail".to_owned())?.map_err(|error| error.to_string())?;
+    let bytes = adapter.encode(content).map_err(|error| error.to_string())?;
     if bytes.is_empty() { Err("has no content".to_owned()) } else { Ok(bytes) }
 }
 
