@@ -8,7 +8,7 @@ mod run;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::Context;
+use megabyte::Error;
 use megabyte::config::DataConfig;
 use megabyte::data::Manifest;
 use megabyte::data::shard::MAGIC;
@@ -16,7 +16,8 @@ use megabyte::modality::{Layout, Modality};
 use megabyte::progress::Progress;
 use serde_json::{Value, json};
 
-use super::prepare::{data_config, print};
+use super::output::{print, print_json};
+use super::prepare::data_config;
 use crate::cli::InspectArgs;
 
 /// What there is to say about a path: for programs and for people.
@@ -57,14 +58,14 @@ impl Report {
 /// Runs the verb.
 pub fn run(args: InspectArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let path = args.path.as_path();
-    let metadata = std::fs::metadata(path).with_context(|| path.display().to_string())?;
+    let metadata = std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
     // Where nobody says what files are, each is judged by its content.
     let data = match (&args.modality, &args.config) {
         (None, None) => None,
         (modality, config) => Some(data_config(modality.as_deref(), config.as_deref(), &[])?),
     };
     let report = if !metadata.is_dir() {
-        let content = std::fs::read(path).with_context(|| path.display().to_string())?;
+        let content = std::fs::read(path).map_err(|error| Error::io(path, error))?;
         if content.starts_with(&MAGIC) {
             folder::shard(path, args.verify)?
         } else {
@@ -72,14 +73,14 @@ pub fn run(args: InspectArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         }
     } else if Manifest::is_at(path) {
         folder::prepared(path, args.verify, progress)?
-    } else if model::is_at(path) {
-        model::inspect(path)?
     } else if run::is_at(path) {
         run::inspect(path)?
+    } else if model::is_at(path) {
+        model::inspect(path)?
     } else {
         folder::raw(path, data.as_ref(), progress)?
     };
-    print(&if args.json { format!("{}\n", report.json) } else { report.text })
+    if args.json { print_json(&report.json) } else { print(report.text.trim_end()) }
 }
 
 /// The layout of a file: the one described, else the default of what its content looks like.

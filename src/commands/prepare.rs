@@ -1,16 +1,16 @@
 //! `megabyte prepare`: files to shards.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use megabyte::Error;
 use megabyte::config::DataConfig;
 use megabyte::data::{Manifest, Skipped, Split};
 use megabyte::progress::Progress;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::output::{check_free, print, print_json};
 use crate::cli::PrepareArgs;
 
 /// Skipped files that are shown; the manifest lists all.
@@ -19,16 +19,14 @@ const SHOWN: usize = 10;
 /// Runs the verb.
 pub fn run(args: PrepareArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let data = data_config(args.modality.as_deref(), args.config.as_deref(), &args.overrides)?;
-    if !args.force && std::fs::read_dir(&args.out).is_ok_and(|mut entries| entries.next().is_some()) {
-        bail!("{}: is not empty: choose another --out, or replace what is prepared there with --force", args.out.display());
-    }
+    check_free(&args.out, args.force)?;
     let summary = megabyte::data::prepare(&args.sources, &data, &args.out, progress)?;
     if args.json {
         let mut object = json!(summary);
         object["out"] = json!(args.out);
-        return print(&format!("{object}\n"));
+        return print_json(&object);
     }
-    print(&format!("{}wrote {}\n", table(&summary), args.out.display()))
+    print(&format!("{}wrote {}", table(&summary), args.out.display()))
 }
 
 /// What a prepared folder holds, as lines.
@@ -69,27 +67,30 @@ pub(super) fn data_config(
     modality: Option<&str>,
     config: Option<&Path>,
     overrides: &[String],
-) -> anyhow::Result<DataConfig> {
+) -> megabyte::Result<DataConfig> {
     let mut section = match config {
         None => toml::Table::new(),
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-            let mut whole: toml::Table = toml::from_str(&text).with_context(|| path.display().to_string())?;
+            let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
+            let whole: Result<toml::Table, _> = toml::from_str(&text);
+            let mut whole = whole.map_err(|error| Error::config_file(path, error.to_string().trim_end()))?;
             match whole.remove("data") {
                 Some(toml::Value::Table(section)) => section,
-                _ => bail!("{}: has no [data] section", path.display()),
+                _ => return Err(Error::config_file(path, "has no [data] section")),
             }
         }
     };
     if let Some(modality) = modality {
         let given = section.insert("modality".to_owned(), modality.into());
         if let Some(given) = given.filter(|given| given.as_str() != Some(modality)) {
-            bail!("--modality {modality}: the configuration's `data.modality` is {given}; leave one of them out");
+            let reason = format!("is {given} in the configuration, but --modality says {modality}: leave one out");
+            return Err(Error::config("data.modality", reason));
         }
     }
     for setting in overrides {
         let Some((key, value)) = setting.strip_prefix("data.").and_then(|setting| setting.split_once('=')) else {
-            bail!("--set {setting}: expected data.key=value, such as data.width=32: only [data] matters here");
+            let reason = format!("--set {setting}: expected data.key=value, such as data.width=32");
+            return Err(Error::Usage(reason));
         };
         let value = value.trim();
         // A value that isn't TOML is a plain string, so that quotes are not needed.
@@ -98,22 +99,14 @@ pub(super) fn data_config(
         section.insert(key.trim().to_owned(), parsed);
     }
     if !section.contains_key("modality") {
-        bail!("the modality is not known: give --modality text, image or audio");
+        return Err(Error::config("data.modality", "is missing: give --modality text, image or audio"));
     }
     if let Some(name) = section.get("modality").and_then(toml::Value::as_str) {
         name.parse::<megabyte::modality::Modality>()?;
     }
-    let data = DataConfig::deserialize(section).map_err(|error| anyhow::anyhow!("[data]: {}", error.message().trim()))?;
+    let data = DataConfig::deserialize(section).map_err(|error| Error::config("data", error.message().trim()))?;
     data.layout()?;
     Ok(data)
-}
-
-/// Writes to standard output; a closed pipe is an error that the caller of the verb knows, not a panic.
-pub(super) fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
-    Ok(())
 }
 
 /// 1234567 as 1,234,567.

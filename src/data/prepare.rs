@@ -30,7 +30,8 @@ const NOTES: usize = 10;
 /// What an earlier call wrote to `out` is replaced, at the end; other files there are left alone. When the work is
 /// cancelled or fails, `out` is as it was.
 ///
-/// Fails where a source is missing, where no file can be used, and where `out` can't be written.
+/// Fails where a source is missing, where no file can be used, and where `out` can't be written; with
+/// [`Error::Interrupted`] when the work was cancelled.
 pub fn prepare(sources: &[PathBuf], data: &DataConfig, out: &Path, progress: &dyn Progress) -> Result<Summary> {
     let layout = data.layout()?;
     let found = walk(sources)?;
@@ -65,7 +66,7 @@ fn write(found: &Walk, layout: &Layout, cut_over: u64, out: &Path, progress: &dy
     for chunk in chunks(&found.files) {
         let encoded: Vec<_> = chunk.par_iter().map(|file| read(file, adapter.as_ref(), progress)).collect();
         if progress.cancelled() {
-            return Err(Error::Usage(format!("stopped: {} is as it was before", out.display())));
+            return Err(Error::Interrupted);
         }
         for (file, encoded) in chunk.iter().zip(encoded) {
             let document = match encoded {

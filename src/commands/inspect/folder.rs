@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::bail;
 use megabyte::Error;
 use megabyte::config::DataConfig;
 use megabyte::data::shard::Shard;
@@ -23,7 +22,7 @@ pub(super) fn raw(path: &Path, data: Option<&DataConfig>, progress: &dyn Progres
     progress.start("inspect", size);
     let read: Vec<_> = found.files.par_iter().map(|file| encoded_len(file, data, progress)).collect();
     if progress.cancelled() {
-        bail!("{}: stopped before every file was read", path.display());
+        return Err(Error::Interrupted.into());
     }
 
     let mut unread = found.skipped;
@@ -35,7 +34,7 @@ pub(super) fn raw(path: &Path, data: Option<&DataConfig>, progress: &dyn Progres
                 count.items += 1;
                 count.bytes += bytes;
             }
-            Err(error) => unread.push(Skipped { path: file.path.clone(), reason: reason(error) }),
+            Err(reason) => unread.push(Skipped { path: file.path.clone(), reason }),
         }
     }
     let mut report = Report::new("folder", path);
@@ -61,21 +60,18 @@ fn encoded_len(
     file: &SourceFile,
     data: Option<&DataConfig>,
     progress: &dyn Progress,
-) -> anyhow::Result<(Modality, u64)> {
+) -> Result<(Modality, u64), String> {
     if progress.cancelled() {
-        bail!("stopped");
+        return Err("stopped".to_owned());
     }
-    let content = std::fs::read(&file.path)?;
+    let content = std::fs::read(&file.path).map_err(|error| error.to_string())?;
     progress.advance(file.size);
     if content.is_empty() {
-        bail!("is empty");
+        return Err("is empty".to_owned());
     }
-    let layout = layout_of(&content, data)?;
-    Ok((layout.modality(), layout.adapter().encode(&content)?.len() as u64))
-}
-
-fn reason(error: anyhow::Error) -> String {
-    format!("{error:#}")
+    let layout = layout_of(&content, data).map_err(|error| error.to_string())?;
+    let bytes = layout.adapter().encode(&content).map_err(|error| error.to_string())?;
+    Ok((layout.modality(), bytes.len() as u64))
 }
 
 /// A folder that `prepare` wrote. The shards' indexes are always checked, payloads where `verify` is set.

@@ -6,11 +6,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use megabyte::modality::Layout;
+use megabyte::model::folder::ModelFile;
 use megabyte::model::{LevelConfig, ModelConfig};
 use megabyte::{Error, Result};
 use safetensors::tensor::Metadata;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Report;
@@ -19,16 +18,7 @@ use crate::commands::prepare::thousands;
 /// The longest header that the safetensors format allows.
 const MAX_HEADER: u64 = 100_000_000;
 
-/// `config.json`.
-#[derive(Deserialize)]
-struct ModelFile {
-    format: u32,
-    #[serde(flatten)]
-    layout: Layout,
-    model: ModelConfig,
-}
-
-/// Whether a folder has a model's `config.json`.
+/// Whether a folder has a model's `config.json`, right or damaged.
 pub(super) fn is_at(folder: &Path) -> bool {
     let Ok(text) = std::fs::read(folder.join("config.json")) else {
         return false;
@@ -38,14 +28,7 @@ pub(super) fn is_at(folder: &Path) -> bool {
 }
 
 pub(super) fn inspect(folder: &Path) -> anyhow::Result<Report> {
-    let path = folder.join("config.json");
-    let text = std::fs::read(&path).map_err(|error| Error::io(&path, error))?;
-    let file: ModelFile = serde_json::from_slice(&text).map_err(|error| Error::file(&path, error))?;
-    if file.format != 1 {
-        let reason = format!("is of format {}, this program reads 1", file.format);
-        return Err(Error::file(path, reason).into());
-    }
-    file.model.validate().map_err(|error| Error::file(&path, error))?;
+    let file = ModelFile::read(folder)?;
     let mut report = Report::new("model", folder);
     report.layout(&file.layout);
 

@@ -1,7 +1,8 @@
 //! Run folders: the latest numbers, and the model they are about.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use megabyte::model::folder::resolve;
 use megabyte::{Error, RunConfig};
 use serde_json::{Map, Value};
 
@@ -15,24 +16,27 @@ pub(super) fn is_at(folder: &Path) -> bool {
 
 pub(super) fn inspect(folder: &Path) -> anyhow::Result<Report> {
     let mut report = Report::new("run", folder);
-    let metrics = latest_metrics(&folder.join("metrics.jsonl"))?;
-    for (key, value) in &metrics {
-        report.line(key, value);
+    let mut metrics = latest(&folder.join("metrics.jsonl"))?;
+    metrics.extend(latest(&folder.join("speed.jsonl"))?);
+    for (kind, line) in &metrics {
+        let numbers = line.as_object().into_iter().flatten().filter(|(_, value)| value.is_number());
+        let numbers: Vec<_> = numbers.map(|(key, value)| format!("{key} {value}")).collect();
+        report.line(kind, numbers.join(", "));
     }
     report.set("metrics", metrics);
-    let checkpoint = checkpoint(folder);
-    report.set("checkpoint", &checkpoint);
-    match checkpoint {
-        Some(checkpoint) => {
+    match resolve(folder) {
+        Ok(checkpoint) => {
             let of_model = model::inspect(&checkpoint)?;
             report.text.push_str(&of_model.text);
             if let (Some(ours), Value::Object(model)) = (report.json.as_object_mut(), of_model.json) {
                 // The run's own kind and path stay.
                 ours.extend(model.into_iter().filter(|(key, _)| key != "kind" && key != "path"));
             }
+            report.set("checkpoint", checkpoint);
         }
-        None => {
+        Err(_) => {
             report.line("checkpoint", "none yet");
+            report.set("checkpoint", Value::Null);
             let config = RunConfig::load(&folder.join("config.toml"), &[])?;
             report.layout(&config.data.layout()?);
             model::describe(&mut report, &config.model, None);
@@ -41,14 +45,9 @@ pub(super) fn inspect(folder: &Path) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-/// The best checkpoint, else the latest, by the links that training keeps.
-fn checkpoint(run: &Path) -> Option<PathBuf> {
-    ["best", "latest"].into_iter().map(|name| run.join("checkpoints").join(name)).find(|path| model::is_at(path))
-}
-
-/// The last value of each metric; losses and evaluations stand on different lines. A last line that is cut short, as
-/// in a run that was killed, is left out.
-fn latest_metrics(path: &Path) -> anyhow::Result<Map<String, Value>> {
+/// The last line of each kind (`train`, `valid`); lines of a file that has one kind are `speed`. A last line that is
+/// cut short, as in a run that was killed, is left out.
+fn latest(path: &Path) -> anyhow::Result<Map<String, Value>> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -56,8 +55,9 @@ fn latest_metrics(path: &Path) -> anyhow::Result<Map<String, Value>> {
     };
     let mut latest = Map::new();
     for line in text.lines() {
-        if let Ok(Value::Object(line)) = serde_json::from_str(line) {
-            latest.extend(line);
+        if let Ok(line @ Value::Object(_)) = serde_json::from_str::<Value>(line) {
+            let kind = line.get("kind").and_then(Value::as_str).unwrap_or("speed").to_owned();
+            latest.insert(kind, line);
         }
     }
     Ok(latest)
