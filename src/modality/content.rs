@@ -65,9 +65,9 @@ pub(super) fn kind(content: &[u8]) -> Kind {
     }
     let (reader, name) = match content {
         [] => (Reader::None, "an empty file"),
-        // 12 bits of MPEG frame synchronisation, then the layer: 00 is AAC in ADTS, the others are MPEG audio.
+        // MPEG frame synchronisation, then version and layer: layer 0 is AAC in ADTS, layer bits 01 are layer III.
         [0xff, second, ..] if second & 0xf6 == 0xf0 => (Reader::Audio, "an AAC file"),
-        [0xff, second, ..] if second & 0xe0 == 0xe0 && second & 0x06 != 0 => (Reader::Audio, "an MP3 file"),
+        [0xff, second, ..] if second & 0xe0 == 0xe0 && second & 0x06 == 0x02 => (Reader::Audio, "an MP3 file"),
         _ if std::str::from_utf8(&content[..content.len().min(64)]).is_ok_and(|start| !start.contains('\0')) => {
             (Reader::None, "text")
         }
@@ -110,6 +110,8 @@ mod tests {
         assert_eq!(kind(b"RIFF").name, "text");
         assert_eq!(kind(b"\xff\xfb\x90\x00").name, "an MP3 file");
         assert_eq!(kind(b"\xff\xf1\x50\x80").name, "an AAC file");
+        // The byte order mark of UTF-16 begins like a frame of MPEG layer I.
+        assert_eq!(kind(b"\xff\xfe\x41\x00").reader, Reader::None);
         assert_eq!(kind(b"\xff\xd8\xff\xe0").reader, Reader::Jpeg);
     }
 
