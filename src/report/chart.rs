@@ -10,6 +10,8 @@ const LEFT: f64 = 44.0;
 const TOP: f64 = 14.0;
 const RIGHT: f64 = WIDTH - 14.0;
 const BOTTOM: f64 = HEIGHT - 40.0;
+/// The part of the x axis whose points may lie above the top.
+const BEGINNING: f64 = 0.04;
 /// More points than this are averaged.
 const MAX_POINTS: usize = 240;
 
@@ -58,9 +60,11 @@ impl Chart {
         if !x_max.is_finite() {
             return String::new();
         }
-        let heights = || points().map(|point| point.1).chain(self.references.iter().map(|reference| reference.y));
-        let (low, high) =
-            heights().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)));
+        // The steep beginning would squash all that follows, so the top is left to what comes after it.
+        let later = points().filter(|point| point.0 >= BEGINNING * x_max).map(|point| point.1);
+        let high = later.chain(self.references.iter().map(|reference| reference.y)).fold(f64::NEG_INFINITY, f64::max);
+        let all = points().map(|point| point.1).chain(self.references.iter().map(|reference| reference.y));
+        let low = all.fold(f64::INFINITY, f64::min);
         let x_ticks = Ticks::new(0.0, x_max);
         let y_ticks = Ticks::new(low, high);
         let frame = Frame { x1: x_max.max(f64::MIN_POSITIVE), y0: y_ticks.first(), y1: y_ticks.last() };
@@ -102,10 +106,15 @@ impl Chart {
                 escape(&reference.name)
             ));
         }
+        // A drawing inside the drawing clips what lies outside the plot; a margin keeps dots at its edges whole.
+        let (x, y, width, height) = (LEFT - 4.0, TOP - 4.0, RIGHT - LEFT + 8.0, BOTTOM - TOP + 8.0);
+        svg.push_str(&format!(
+            "<svg x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" viewBox=\"{x} {y} {width} {height}\">"
+        ));
         for series in &self.series {
             svg.push_str(&draw(series, &frame));
         }
-        svg.push_str("</svg>");
+        svg.push_str("</svg></svg>");
 
         let keys: String = self.series.iter().filter(|series| !series.points.is_empty()).map(legend).collect();
         format!(

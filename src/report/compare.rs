@@ -15,7 +15,12 @@ pub(super) fn comparisons(runs: &[Run]) -> String {
             return String::new();
         }
         format!(
-            "<section id=\"compare-{modality}\"><h2>{modality} runs compared</h2>{}{}{}</section>",
+            "<section id=\"compare-{modality}\"><h2>{} runs compared</h2>{}{}{}</section>",
+            match modality {
+                Modality::Text => "Text",
+                Modality::Image => "Image",
+                Modality::Audio => "Audio",
+            },
             numbers(&group),
             curves::of_runs(&group),
             differences(&group)
@@ -49,8 +54,7 @@ fn numbers(runs: &[&Run]) -> String {
     format!(
         "<div class=\"wide\"><table><thead><tr><th>run</th><th class=\"num\">held out, bits per byte</th>\
          <th class=\"num\">last on valid</th><th class=\"num\">bytes seen</th><th class=\"num\">training</th>\
-         <th class=\"num\">throughput</th><th class=\"num\">parameters</th></tr></thead><tbody>{rows}</tbody></table></div>\
-         <p></p>"
+         <th class=\"num\">throughput</th><th class=\"num\">parameters</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
 }
 

@@ -10,8 +10,8 @@ use crate::Error;
 
 /// Larger files would make the page too heavy for a browser.
 const LARGEST: usize = 16 << 20;
-/// A picture is enlarged by a whole number to about this many pixels.
-const PICTURE: u32 = 176;
+/// A picture is enlarged by a whole number to at most this many pixels.
+const PICTURE: u32 = 160;
 /// Bytes of a prompt's end and of a continuation's beginning that are shown.
 const PROMPT: usize = 1_500;
 const CONTINUATION: usize = 4_000;
@@ -38,7 +38,7 @@ pub(super) fn load(path: &Path, problems: &mut Vec<String>) -> Option<Vec<u8>> {
     content
 }
 
-/// A PNG, its pixels enlarged to about [`PICTURE`] times `scale`; `class` is added to the figure's.
+/// A PNG, its pixels enlarged to at most [`PICTURE`] times `scale`; `class` is added to the figure's.
 pub(super) fn picture(path: &Path, caption: &str, class: &str, scale: f64, problems: &mut Vec<String>) -> String {
     let Some(content) = load(path, problems) else { return String::new() };
     let image = match image::load_from_memory_with_format(&content, image::ImageFormat::Png) {
@@ -48,7 +48,7 @@ pub(super) fn picture(path: &Path, caption: &str, class: &str, scale: f64, probl
             return String::new();
         }
     };
-    let times = ((f64::from(PICTURE) * scale / f64::from(image.width().max(1))).round() as u32).max(1);
+    let times = ((f64::from(PICTURE) * scale / f64::from(image.width().max(1))) as u32).max(1);
     let caption =
         if caption.is_empty() { String::new() } else { format!("<figcaption>{}</figcaption>", escape(caption)) };
     format!(

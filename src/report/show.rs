@@ -71,13 +71,13 @@ fn asked(request: &Request) -> String {
     if let Some(settings) = &request.settings {
         parts.push(format!("temperature {}", settings.temperature));
         if settings.top_k > 0 {
-            parts.push(format!("top-k {}", settings.top_k));
+            parts.push(format!("top\u{2011}k {}", settings.top_k));
         }
         if settings.top_p < 1.0 {
-            parts.push(format!("top-p {}", settings.top_p));
+            parts.push(format!("top\u{2011}p {}", settings.top_p));
         }
         if settings.min_p > 0.0 {
-            parts.push(format!("min-p {}", settings.min_p));
+            parts.push(format!("min\u{2011}p {}", settings.min_p));
         }
         parts.push(format!("seed {}", settings.seed));
     }
@@ -190,7 +190,7 @@ pub(super) fn samples(run: &Run, problems: &mut Vec<String>) -> String {
 
 fn sample(path: &Path, problems: &mut Vec<String>) -> String {
     match path.extension().and_then(|extension| extension.to_str()) {
-        Some("png") => picture(path, "", "", 0.5, problems),
+        Some("png") => picture(path, "", "", 0.6, problems),
         Some("wav") => sound(path, "", 0, problems),
         Some("txt") => {
             load(path, problems).map(|content| text(&content[..content.len().min(600)], 0, "")).unwrap_or_default()
