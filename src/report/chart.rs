@@ -1,6 +1,7 @@
 //! Line charts as inline SVG: axes with units, ticks at round numbers, a legend. Colours come from the page's style.
 
 use super::format::{escape, si};
+use super::ticks::Ticks;
 
 /// Size of the drawing in its own units, near the pixels of a phone's width so that labels stay readable there.
 const WIDTH: f64 = 460.0;
@@ -71,50 +72,17 @@ impl Chart {
 
         let mut svg =
             format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">", escape(&self.title));
-        for tick in y_ticks.values() {
-            let y = frame.y(tick);
-            svg.push_str(&format!("<path class=\"grid\" d=\"M{LEFT} {y:.1}H{RIGHT}\"/>"));
-            svg.push_str(&format!(
-                "<text class=\"tick\" x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-                LEFT - 6.0,
-                y + 4.0,
-                y_ticks.label(tick)
-            ));
-        }
-        for tick in x_ticks.values().filter(|&tick| tick <= x_max) {
-            let x = frame.x(tick);
-            svg.push_str(&format!("<path class=\"axis\" d=\"M{x:.1} {BOTTOM}v4\"/>"));
-            svg.push_str(&format!(
-                "<text class=\"tick\" x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-                BOTTOM + 17.0,
-                si(tick)
-            ));
-        }
-        svg.push_str(&format!("<path class=\"axis\" d=\"M{LEFT} {BOTTOM}H{RIGHT}\"/>"));
-        svg.push_str(&format!(
-            "<text class=\"label\" x=\"{RIGHT}\" y=\"{}\" text-anchor=\"end\">{}</text>",
-            HEIGHT - 6.0,
-            escape(&self.x_label)
-        ));
+        svg += &self.axes(&frame, &x_ticks, &y_ticks);
         for reference in &self.references {
-            let y = frame.y(reference.y);
-            svg.push_str(&format!("<path class=\"reference\" d=\"M{LEFT} {y:.1}H{RIGHT}\"/>"));
-            svg.push_str(&format!(
-                "<text class=\"note\" x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-                RIGHT - 2.0,
-                y - 4.0,
-                escape(&reference.name)
-            ));
+            svg += &format!("<path class=\"reference\" d=\"M{LEFT} {:.1}H{RIGHT}\"/>", frame.y(reference.y));
         }
         // A drawing inside the drawing clips what lies outside the plot; a margin keeps dots at its edges whole.
         let (x, y, width, height) = (LEFT - 4.0, TOP - 4.0, RIGHT - LEFT + 8.0, BOTTOM - TOP + 8.0);
-        svg.push_str(&format!(
-            "<svg x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\" viewBox=\"{x} {y} {width} {height}\">"
-        ));
-        for series in &self.series {
-            svg.push_str(&draw(series, &frame));
-        }
-        svg.push_str("</svg></svg>");
+        let place = format!("x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"");
+        let curves: String = self.series.iter().map(|series| draw(series, &frame)).collect();
+        svg += &format!("<svg {place} viewBox=\"{x} {y} {width} {height}\">{curves}</svg>");
+        svg += &self.notes(&frame);
+        svg += "</svg>";
 
         let keys: String = self.series.iter().filter(|series| !series.points.is_empty()).map(legend).collect();
         format!(
@@ -123,6 +91,37 @@ impl Chart {
             escape(&self.y_label),
         )
     }
+
+    /// Grid, ticks with their numbers, and the x axis with its label.
+    fn axes(&self, frame: &Frame, x_ticks: &Ticks, y_ticks: &Ticks) -> String {
+        let mut svg = String::new();
+        for tick in y_ticks.values() {
+            let y = frame.y(tick);
+            svg += &format!("<path class=\"grid\" d=\"M{LEFT} {y:.1}H{RIGHT}\"/>");
+            svg += &label("tick", LEFT - 6.0, y + 4.0, "end", &y_ticks.label(tick));
+        }
+        for tick in x_ticks.values().filter(|&tick| tick <= frame.x1) {
+            let x = frame.x(tick);
+            svg += &format!("<path class=\"axis\" d=\"M{x:.1} {BOTTOM}v4\"/>");
+            svg += &label("tick", x, BOTTOM + 17.0, "middle", &si(tick));
+        }
+        svg += &format!("<path class=\"axis\" d=\"M{LEFT} {BOTTOM}H{RIGHT}\"/>");
+        svg + &label("tick", RIGHT, HEIGHT - 6.0, "end", &self.x_label)
+    }
+
+    /// The names of the references, on that side of their lines where the last curve doesn't end.
+    fn notes(&self, frame: &Frame) -> String {
+        let end = self.series.iter().filter_map(|series| series.points.last()).next_back().map(|point| point.1);
+        let note = |reference: &Reference| {
+            let offset = if end.is_some_and(|end| end > reference.y) { 14.0 } else { -5.0 };
+            label("note", RIGHT - 2.0, frame.y(reference.y) + offset, "end", &reference.name)
+        };
+        self.references.iter().map(note).collect()
+    }
+}
+
+fn label(class: &str, x: f64, y: f64, anchor: &str, text: &str) -> String {
+    format!("<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", escape(text))
 }
 
 /// One entry of the legend: the mark, the name, the last value.
@@ -187,59 +186,9 @@ impl Frame {
     }
 }
 
-/// Round numbers, 1, 2 or 5 times a power of ten apart, that enclose a range.
-struct Ticks {
-    step: f64,
-    from: i64,
-    to: i64,
-}
-
-impl Ticks {
-    /// About five steps from `low` to `high`.
-    fn new(low: f64, high: f64) -> Ticks {
-        let range = if high > low { high - low } else { high.abs().max(1.0) };
-        let power = 10f64.powf((range / 5.0).log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|digit| digit * power).find(|step| range / step <= 6.0);
-        let step = step.unwrap_or(10.0 * power);
-        let from = (low / step + 1e-9).floor() as i64;
-        let to = ((high / step - 1e-9).ceil() as i64).max(from + 1);
-        Ticks { step, from, to }
-    }
-
-    fn first(&self) -> f64 {
-        self.from as f64 * self.step
-    }
-
-    fn last(&self) -> f64 {
-        self.to as f64 * self.step
-    }
-
-    fn values(&self) -> impl Iterator<Item = f64> {
-        (self.from..=self.to).map(|index| index as f64 * self.step)
-    }
-
-    fn label(&self, tick: f64) -> String {
-        let digits = (-self.step.log10() - 1e-9).ceil().clamp(0.0, 6.0) as usize;
-        format!("{tick:.digits$}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ticks_are_round_and_enclose_the_range() {
-        for (low, high, expected) in [
-            (1.93, 8.01, vec![0.0, 2.0, 4.0, 6.0, 8.0, 10.0]),
-            (0.0, 30.0, vec![0.0, 5.0, 10.0, 15.0, 20.0, 25.0, 30.0]),
-        ] {
-            assert_eq!(Ticks::new(low, high).values().collect::<Vec<_>>(), expected);
-        }
-        let flat = Ticks::new(3.0, 3.0);
-        assert!(flat.first() <= 3.0 && flat.last() >= 3.0 && flat.last() > flat.first());
-        assert_eq!(Ticks::new(2.1, 2.4).label(2.15), "2.15");
-    }
 
     #[test]
     fn many_points_are_averaged_and_few_are_not() {

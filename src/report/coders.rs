@@ -15,8 +15,8 @@ pub(super) fn against(model: f64, baseline: &Baseline) -> String {
     let percent = 100.0 * (model / baseline.bits_per_byte - 1.0);
     let name = escape(&baseline.name);
     match percent {
-        percent if percent <= -0.05 => format!("{:.1} % less than {name}", -percent),
-        percent if percent >= 0.05 => format!("{percent:.1} % more than {name}"),
+        percent if percent <= -0.05 => format!("{:.1}\u{202f}% less than {name}", -percent),
+        percent if percent >= 0.05 => format!("{percent:.1}\u{202f}% more than {name}"),
         _ => format!("as much as {name}"),
     }
 }

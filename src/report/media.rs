@@ -44,7 +44,7 @@ pub(super) fn picture(path: &Path, caption: &str, class: &str, scale: f64, probl
     let image = match image::load_from_memory_with_format(&content, image::ImageFormat::Png) {
         Ok(image) => image,
         Err(error) => {
-            problems.push(damaged(path, error));
+            problems.push(damaged(path, format!("can't be shown: {error}")));
             return String::new();
         }
     };
@@ -66,7 +66,7 @@ pub(super) fn sound(path: &Path, caption: &str, kept: usize, problems: &mut Vec<
     let samples = match samples(&content) {
         Ok(samples) => samples,
         Err(error) => {
-            problems.push(damaged(path, error));
+            problems.push(damaged(path, format!("can't be shown: {error}")));
             return String::new();
         }
     };

@@ -15,6 +15,7 @@ mod run;
 mod section;
 mod show;
 mod tensorboard;
+mod ticks;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -46,11 +46,7 @@ fn chips(run: &Run) -> String {
                 if layout.channels.count() == 1 { "" } else { "s" }
             )),
             Ok(Layout::Audio(layout)) => {
-                chips.push(format!(
-                    "{} samples a second, {} bit",
-                    si(layout.rate.into()),
-                    8 * layout.bytes_per_sample()
-                ));
+                chips.push(format!("{}Hz, {} bit", si(layout.rate.into()), 8 * layout.bytes_per_sample()));
             }
             Ok(Layout::Text(_)) | Err(_) => {}
         }
@@ -87,10 +83,10 @@ fn speed(run: &Run) -> String {
         tiles.push((format!("{}/s", bytes(rate)), "training throughput, median"));
     }
     if let Some(mfu) = median(run, |point| point.mfu) {
-        tiles.push((format!("{:.0} %", 100.0 * mfu), "of this machine's measured matrix rate (MFU)"));
+        tiles.push((format!("{:.0}\u{202f}%", 100.0 * mfu), "of this machine's measured matrix rate (MFU)"));
     }
     if let Some(wait) = median(run, |point| point.data_wait) {
-        tiles.push((format!("{:.1} %", 100.0 * wait), "of the time waiting for data"));
+        tiles.push((format!("{:.1}\u{202f}%", 100.0 * wait), "of the time waiting for data"));
     }
     if let Some(last) = run.speed.last() {
         tiles.push((duration(last.seconds), "of training"));
@@ -120,7 +116,7 @@ fn levels(run: &Run, config: &RunConfig) -> String {
     let cells = |name: &str, shape: &str, matrices: u64, all: Option<u64>, flops: f64| {
         let all = all.map(|all| format!("<td class=\"num\">{}</td>", si(all as f64))).unwrap_or_default();
         format!(
-            "<tr><td>{name}</td><td class=\"extra\">{shape}</td><td class=\"num\">{}</td>{all}<td class=\"num\">{}</td></tr>",
+            "<tr><td class=\"name\">{name}</td><td class=\"extra\">{shape}</td><td class=\"num\">{}</td>{all}<td class=\"num\">{}</td></tr>",
             si(matrices as f64),
             si(flops)
         )
@@ -139,8 +135,8 @@ fn levels(run: &Run, config: &RunConfig) -> String {
     let all = if counted.is_some() { "<th class=\"num\">all parameters</th>" } else { "" };
     format!(
         "<h3>Size and cost by level</h3><div class=\"wide\"><table><thead><tr><th>level</th><th class=\"extra\">shape</th>\
-         <th class=\"num\">parameters of block matrices</th>{all}<th class=\"num\">forward FLOPs a byte</th></tr></thead>\
-         <tbody>{rows}</tbody></table></div><p class=\"small muted\">A training step costs three times the forward pass: \
+         <th class=\"num\">block matrices</th>{all}<th class=\"num\">forward FLOPs a byte</th></tr></thead>\
+         <tbody>{rows}</tbody></table></div><p class=\"small muted\">Block matrices: the parameters that every unit is multiplied with. A training step costs three times the forward pass: \
          {} FLOPs a byte.</p>",
         si(model.training_flops_per_byte())
     )

@@ -59,7 +59,7 @@ fn asked(request: &Request) -> String {
     if request.prompt.is_some() && request.kept_bytes > 0 {
         let share = match request.prompt_bytes {
             0 => String::new(),
-            all => format!(" ({:.0} %)", 100.0 * request.kept_bytes as f64 / all as f64),
+            all => format!(" ({:.0}\u{202f}%)", 100.0 * request.kept_bytes as f64 / all as f64),
         };
         parts.push(format!("The model saw the first {} bytes{share} and wrote the rest", whole(request.kept_bytes)));
     } else {
@@ -69,17 +69,17 @@ fn asked(request: &Request) -> String {
         parts.push(format!("{} bytes each", whole(request.length)));
     }
     if let Some(settings) = &request.settings {
-        parts.push(format!("temperature {}", settings.temperature));
+        parts.push(format!("temperature\u{a0}{}", settings.temperature));
         if settings.top_k > 0 {
-            parts.push(format!("top\u{2011}k {}", settings.top_k));
+            parts.push(format!("top\u{2011}k\u{a0}{}", settings.top_k));
         }
         if settings.top_p < 1.0 {
-            parts.push(format!("top\u{2011}p {}", settings.top_p));
+            parts.push(format!("top\u{2011}p\u{a0}{}", settings.top_p));
         }
         if settings.min_p > 0.0 {
-            parts.push(format!("min\u{2011}p {}", settings.min_p));
+            parts.push(format!("min\u{2011}p\u{a0}{}", settings.min_p));
         }
-        parts.push(format!("seed {}", settings.seed));
+        parts.push(format!("seed\u{a0}{}", settings.seed));
     }
     let speed = request.bytes_per_second.map(|rate| format!(" ({}/s)", bytes(rate))).unwrap_or_default();
     if let Some(seconds) = request.seconds {
