@@ -1,1 +1,3 @@
 //! Byte sequences on disk and in batches.
+
+pub mod download;
