@@ -123,7 +123,7 @@ fn private_python(partial: &Path, log: &Path, progress: &dyn Progress) -> Attemp
         command.args(["-m", "venv", "--clear"]).arg(&folder);
         client::run(&mut command, log, progress).map_err(|failure| match failure {
             Failure::Source(reason) => {
-                Failure::Source(format!("{reason} (needs `apt-get install python3-venv python3-pip`, or npm itself)"))
+                Failure::Source(format!("{reason} (needs `apt-get install python3 python3-venv`)"))
             }
             other => other,
         })?;

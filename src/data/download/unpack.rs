@@ -106,7 +106,6 @@ impl<'a> Sink<'a> {
             file.write_all(&buffer[..read]).at(&path)?;
             self.progress.advance(read as u64);
         }
-        file.sync_all().at(&path)?;
         self.written.push(path);
         Ok(())
     }
