@@ -55,6 +55,11 @@ impl DataConfig {
         DataConfig { modality, sources: Vec::new(), cut_over: default_cut_over(), layout: toml::Table::new() }
     }
 
+    /// The data of a layout that is known already, such as a model's.
+    pub fn of(layout: &Layout) -> Self {
+        DataConfig { layout: layout.keys(), ..DataConfig::new(layout.modality()) }
+    }
+
     /// The layout that the keys describe.
     pub fn layout(&self) -> Result<Layout> {
         Layout::from_keys(self.modality, self.layout.clone())
@@ -67,15 +72,15 @@ impl RunConfig {
         let text = std::fs::read_to_string(path).at(path)?;
         let config = if overrides.is_empty() {
             // Straight from the text, so that an error shows the line.
-            toml::from_str(&text).map_err(|error| Error::file(path, error.to_string().trim_end()))?
+            toml::from_str(&text).map_err(|error| Error::config_file(path, error.to_string().trim_end()))?
         } else {
             let mut table: toml::Table =
-                toml::from_str(&text).map_err(|error| Error::file(path, error.to_string().trim_end()))?;
+                toml::from_str(&text).map_err(|error| Error::config_file(path, error.to_string().trim_end()))?;
             for setting in overrides {
                 set(&mut table, setting)?;
             }
             RunConfig::deserialize(table)
-                .map_err(|error| Error::file(path, format!("with --set: {}", error.message().trim())))?
+                .map_err(|error| Error::config_file(path, format!("with --set: {}", error.message().trim())))?
         };
         config.validate()?;
         Ok(config)

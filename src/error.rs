@@ -36,6 +36,17 @@ pub enum Error {
         /// Why the value can't work, and what would.
         reason: String,
     },
+    /// A configuration file that can't be read as one.
+    #[error("{}: {reason}", path.display())]
+    ConfigFile {
+        /// The file.
+        path: PathBuf,
+        /// The line, what is wrong with it, and what is accepted there.
+        reason: String,
+    },
+    /// The work was asked to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// A request that can't be met: a prompt longer than the context, an empty data set.
     #[error("{0}")]
     Usage(String),
@@ -53,6 +64,11 @@ impl Error {
     /// A damaged or unsupported file.
     pub fn file(path: impl AsRef<Path>, reason: impl ToString) -> Self {
         Error::File { path: path.as_ref().to_owned(), reason: reason.to_string() }
+    }
+
+    /// A configuration file that can't be read as one.
+    pub fn config_file(path: impl AsRef<Path>, reason: impl ToString) -> Self {
+        Error::ConfigFile { path: path.as_ref().to_owned(), reason: reason.to_string() }
     }
 
     /// A configuration key with a value that can't work.

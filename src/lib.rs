@@ -9,12 +9,14 @@
 
 pub mod config;
 pub mod data;
+pub mod density;
 pub mod error;
 pub mod generate;
 pub mod modality;
 pub mod model;
 pub mod native;
 pub mod progress;
+pub mod report;
 pub mod train;
 
 pub use config::RunConfig;

@@ -1,9 +1,46 @@
-//! The `megabyte` command.
+//! The `megabyte` command: parse, dispatch, exit code (0 done, 1 failed, 2 wrong use).
 
 mod cli;
+mod commands;
+
+use std::io::ErrorKind;
+use std::panic;
+use std::process::ExitCode;
 
 use clap::Parser;
 
-fn main() {
-    let _cli = cli::Cli::parse();
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    commands::terminal::catch_ctrl_c();
+    // A panic is a defect of this program; a backtrace would tell its user nothing.
+    panic::set_hook(Box::new(|info| {
+        let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
+        let message = info.payload_as_str().unwrap_or("unknown cause");
+        eprintln!("error: internal: {message}{place}");
+    }));
+    match panic::catch_unwind(|| commands::run(cli.verb)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) if reader_is_gone(&error) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            eprintln!("error: {error:#}");
+            exit_code(&error)
+        }
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn reader_is_gone(error: &anyhow::Error) -> bool {
+    let pipe = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+    };
+    error.chain().any(pipe)
+}
+
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    use megabyte::Error;
+    match error.downcast_ref::<Error>() {
+        Some(Error::Config { .. } | Error::ConfigFile { .. } | Error::Usage(_)) => ExitCode::from(2),
+        Some(Error::Interrupted) => ExitCode::from(130),
+        _ => ExitCode::FAILURE,
+    }
 }

@@ -1,6 +1,7 @@
 //! `megabyte download`: a data set by its card.
 
 use anyhow::{Context, bail};
+use megabyte::Error;
 use megabyte::data::download::{Card, Outcome, card, download};
 use megabyte::progress::Progress;
 
@@ -16,7 +17,10 @@ pub fn run(args: DownloadArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     match download(&card, &out, progress)? {
         Outcome::Fetched(path) => println!("{}: {}, checked", path.display(), contents(&card)),
         Outcome::AlreadyThere(path) => println!("{}: {}, already there and right", path.display(), contents(&card)),
-        Outcome::Stopped => bail!("stopped; the same command goes on from what is in {}/.partial", out.display()),
+        Outcome::Stopped => {
+            progress.note(&format!("the same command goes on from what is in {}/.partial", out.display()));
+            bail!(Error::Interrupted);
+        }
     }
     println!("licence: {}; {}", card.licence, card.attribution);
     Ok(())
@@ -29,7 +33,7 @@ fn contents(card: &Card) -> String {
 fn list() -> anyhow::Result<()> {
     let cards = card::list()?;
     if cards.is_empty() {
-        bail!("there are no cards in ./datasets; give a card's path, such as datasets/enwik8.toml");
+        bail!("there are no cards in ./datasets or beside the program; give a card's path, such as datasets/enwik8.toml");
     }
     for Card { name, modality, bytes, licence, title, .. } in cards {
         let size = bytes as f64 / 1e6;

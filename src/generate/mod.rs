@@ -1,5 +1,9 @@
 //! Generation: cached decoding, byte by byte.
 
+mod engine;
 mod sampling;
+mod sequence;
 
-pub use sampling::SampleConfig;
+pub use engine::Engine;
+pub use sampling::{SampleConfig, Sampler};
+pub use sequence::{Request, generate};

@@ -5,6 +5,7 @@
 //! does both.
 
 mod audio;
+mod content;
 mod image;
 mod layout;
 mod text;
@@ -110,6 +111,16 @@ impl Layout {
         };
         layout.validate()?;
         Ok(layout)
+    }
+
+    /// The layout's own keys, defaults included.
+    pub fn keys(&self) -> toml::Table {
+        let keys = match self {
+            Layout::Text(layout) => toml::Table::try_from(layout),
+            Layout::Image(layout) => toml::Table::try_from(layout),
+            Layout::Audio(layout) => toml::Table::try_from(layout),
+        };
+        keys.expect("a layout has no value that TOML lacks")
     }
 
     /// The modality.

@@ -1,5 +1,19 @@
 //! MEGABYTE: a hierarchy of causal transformers over patches of bytes (Yu et al. 2023).
+//!
+//! [`Megabyte`] is built of [`level`]s, a level of [`block`]s. Training, evaluation and generation share this code: a
+//! cached step is the same forward pass over fewer units.
 
+mod attention;
+mod block;
+pub(crate) mod cache;
 mod config;
+pub mod folder;
+mod hierarchy;
+mod layers;
+mod level;
+pub mod loss;
+mod parameters;
 
 pub use config::{Embedding, Ffn, LevelConfig, ModelConfig, Norm, Position, Projection};
+pub use hierarchy::Megabyte;
+pub use parameters::Parameters;

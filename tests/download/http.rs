@@ -215,4 +215,3 @@ fn a_stopped_download_goes_on_where_it_was() {
     assert_eq!(server.ranges(), [String::new(), format!("bytes={part}-")]);
     assert_eq!(fs::read(out.path().join("data")).unwrap(), content);
 }
-

@@ -59,4 +59,3 @@ fn manifest(files: &[(&str, &[u8])]) -> String {
     let lines: String = sorted.iter().map(|(name, content)| format!("{}  {name}\n", sha256(content))).collect();
     sha256(lines.as_bytes())
 }
-

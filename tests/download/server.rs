@@ -92,4 +92,3 @@ fn answer(mut stream: TcpStream, content: &[u8], manner: Manner, number: usize, 
     let _ = write!(stream, "{head}Content-Length: {}\r\nConnection: close\r\n\r\n", body.len());
     let _ = stream.write_all(sent);
 }
-

@@ -153,4 +153,3 @@ fn a_damaged_archive_and_one_without_the_member_are_errors() {
     let message = unpack(tar_gz(&[("b.bin", b"b")]), &[("a.txt", b"")], true, how).unwrap_err();
     assert!(message.contains("nothing that matches *.txt"), "{message}");
 }
-

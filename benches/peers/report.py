@@ -1,0 +1,146 @@
+"""Where the comparison ran, and its tables: as text, as Markdown and as JSON."""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+# The flags of a CPU that decide how fast it multiplies matrices.
+FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16", "asimd", "bf16", "sve")
+OURS = "megabyte"
+
+
+def wanted(name: str, only: list[str]) -> bool:
+    """Whether an entry was asked for."""
+    return not only or any(name.lower().startswith(start.lower()) for start in only)
+
+
+def command(*words: str) -> str:
+    """A command's output, empty where it fails."""
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def machine(root: Path, args: argparse.Namespace, ceilings: list[dict]) -> dict:
+    """Processor, its flags, versions, commit, and the best matrix rates that were seen, in FLOP/s."""
+    info: dict[str, str] = {}
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            key, _, value = line.partition(":")
+            info.setdefault(key.strip(), value.strip())
+    flags = (info.get("flags") or info.get("Features") or "").split()
+    commit = command("git", "-C", str(root), "rev-parse", "--short=12", "HEAD")
+    changed = command("git", "-C", str(root), "status", "--porcelain", "--untracked-files=no")
+    return {
+        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "commit": commit + (" with changes" if changed else ""),
+        "cpu": info.get("model name") or platform.processor() or platform.machine(),
+        "cpu_flags": [flag for flag in FLAGS if flag in flags],
+        "cores": os.cpu_count(),
+        "threads": args.threads,
+        "load_average": os.getloadavg(),
+        "device": args.device,
+        "gpu": ceilings[0].get("gpu"),
+        "torch": ceilings[0]["torch"],
+        "python": platform.python_version(),
+        "rounds": args.rounds,
+        "seconds": args.seconds,
+        "matrix_size": ceilings[0]["n"],
+        "matrix_flops": {t: max(c[t] for c in ceilings) for t in ("bfloat16", "float32")},
+    }
+
+
+def rates(row: dict) -> list[float]:
+    """Bytes/s of every round."""
+    return [run["bytes_per_second"] for run in row["runs"]]
+
+
+def cells(table: dict, about: dict) -> list[list[str]]:
+    """A table's rows, the head first. Ratios are of the best rounds; `-` is not measured."""
+    training = table["what"] == "train"
+    ours = next((max(rates(row)) for row in table["rows"] if row["name"] == OURS and row["runs"]), None)
+    head = ["", "type", "best bytes/s", "median bytes/s", "megabyte / this"]
+    head += ["ms/step", "parameters", "kFLOP/byte", "of matrix rate"] if training else ["bytes measured"]
+    lines = [head]
+    for row in table["rows"]:
+        if not row["runs"]:
+            lines.append([row["name"], row["dtype"]] + ["-"] * (len(head) - 2))
+            continue
+        best = max(row["runs"], key=lambda run: run["bytes_per_second"])
+        rate = best["bytes_per_second"]
+        # A tail is slower than the whole, so that a ratio of the two would flatter.
+        whole = training or best["bytes"] == max(run["bytes"] for other in table["rows"] for run in other["runs"])
+        ratio = f"{ours / rate:.2f}" if ours and whole else "-"
+        dtype = best.get("dtype", row["dtype"])
+        line = [row["name"], dtype, f"{rate:,.0f}", f"{statistics.median(rates(row)):,.0f}", ratio]
+        if training:
+            flops = row["flops_per_byte"]
+            share = rate * flops / about["matrix_flops"][row["dtype"]]
+            line += [f"{best['ms_per_step']:.1f}", f"{best['parameters']:,}", f"{flops / 1e3:,.0f}", f"{share:.0%}"]
+        else:
+            line.append(f"{best['bytes']:,}" if whole else f"last {best['bytes']:,}")
+        lines.append(line)
+    return lines
+
+
+def heading(table: dict) -> str:
+    """What a table is about."""
+    return f"{'Training' if table['what'] == 'train' else 'Generation'}, {table['size']} size"
+
+
+def place(about: dict) -> str:
+    """The machine in a sentence."""
+    flops = about["matrix_flops"]
+    what = about["gpu"] or f"{about['cpu']} ({', '.join(about['cpu_flags'])}), {about['threads']} threads"
+    n = about["matrix_size"]
+    return (
+        f"{what}; torch {about['torch']}; commit {about['commit'] or 'unknown'}; {about['when']}; best of "
+        f"{about['rounds']} interleaved rounds. Best product of two {n} x {n} matrices: "
+        f"{flops['bfloat16'] / 1e9:,.0f} GFLOP/s in bfloat16, {flops['float32'] / 1e9:,.0f} in float32. "
+        f"Load average at the end: {about['load_average'][0]:.1f}."
+    )
+
+
+def text(results: dict) -> str:
+    """The tables for a terminal."""
+    parts = [place(results["machine"])]
+    for table in results["tables"]:
+        lines = cells(table, results["machine"])
+        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+        rows = ["  ".join(c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths))) for line in lines]
+        parts.append("\n".join([heading(table), *(row.rstrip() for row in rows)]))
+    parts += [f"not measured: {f['name']}, {f['what']}, {f['size']}: {f['reason']}" for f in results["failures"]]
+    return "\n\n".join(parts)
+
+
+def markdown(results: dict) -> str:
+    """The tables for BENCHMARKS.md."""
+    parts = [place(results["machine"])]
+    for table in results["tables"]:
+        head, *lines = cells(table, results["machine"])
+        rule = ["---", "---"] + ["---:"] * (len(head) - 2)
+        rows = ["| " + " | ".join(line) + " |" for line in [head, rule, *lines]]
+        parts.append(f"### {heading(table)}\n\n" + "\n".join(rows))
+    failures = [f"- {f['name']}, {f['what']}, {f['size']}: {f['reason']}" for f in results["failures"]]
+    if failures:
+        parts.append("Not measured:\n\n" + "\n".join(failures))
+    return "\n\n".join(parts) + "\n"
+
+
+def write(folder: Path, results: dict) -> None:
+    """Writes `peers-TIME.json` and `.md`, each beside its place and renamed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = "peers-" + results["machine"]["when"].replace(":", "").replace("-", "")
+    for suffix, content in ((".json", json.dumps(results, indent=1) + "\n"), (".md", markdown(results))):
+        with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:
+            file.write(content)
+        os.chmod(file.name, 0o644)
+        os.replace(file.name, folder / (stem + suffix))

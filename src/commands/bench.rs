@@ -1,0 +1,172 @@
+//! `megabyte bench`: what this machine reaches in training, generation and loading.
+
+use std::time::Instant;
+
+use megabyte::RunConfig;
+use megabyte::data::{Dataset, Loader, LoaderConfig};
+use megabyte::generate::{Request, SampleConfig, generate};
+use megabyte::model::Megabyte;
+use megabyte::progress::Quiet;
+use megabyte::train::speed::synchronize;
+use megabyte::train::{Lap, Trainer};
+use serde::Serialize;
+use tch::{Device, Kind, Tensor};
+
+use super::{device, output};
+use crate::cli::{BenchArgs, BenchWhat};
+
+/// The size that the peers are measured at: see `benches/peers`.
+const SMALL: &str = include_str!("../../benches/peers/small.toml");
+
+#[derive(Debug, Default, Serialize)]
+struct Measured {
+    what: &'static str,
+    bytes_per_second: f64,
+    bytes: u64,
+    seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ms_per_step: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mfu: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matrix_gflops: Option<f64>,
+    parameters: u64,
+    device: String,
+    dtype: String,
+}
+
+/// Runs the verb.
+pub fn run(args: BenchArgs) -> anyhow::Result<()> {
+    let device = device::choose(args.device.as_deref())?;
+    let config = match &args.config {
+        Some(path) => RunConfig::load(path, &args.overrides)?,
+        None => {
+            let mut file = tempfile::NamedTempFile::new()?;
+            std::io::Write::write_all(&mut file, SMALL.as_bytes())?;
+            RunConfig::load(file.path(), &args.overrides)?
+        }
+    };
+    let measured = match args.what {
+        BenchWhat::Train => train(config, args.seconds, device)?,
+        BenchWhat::Generate => generation(&config, args.seconds, device)?,
+        BenchWhat::Data => data(&config, args.seconds)?,
+    };
+    if args.json {
+        return output::print_json(&measured);
+    }
+    output::print(&format!(
+        "{}: {} over {} bytes in {:.1} s on {} ({}, {:.2} M parameters)",
+        measured.what,
+        output::rate(measured.bytes_per_second),
+        measured.bytes,
+        measured.seconds,
+        measured.device,
+        measured.dtype,
+        measured.parameters as f64 / 1e6
+    ))?;
+    if let (Some(ms), Some(mfu), Some(peak)) = (measured.ms_per_step, measured.mfu, measured.matrix_gflops) {
+        output::print(&format!("{ms:.2} ms a step, {:.1} % of the {peak:.0} GFLOP/s of matrix products", mfu * 100.0))?;
+    }
+    Ok(())
+}
+
+/// Optimizer steps on random bytes, after a second of warm-up.
+fn train(config: RunConfig, seconds: f64, device: Device) -> anyhow::Result<Measured> {
+    let folder = tempfile::tempdir()?;
+    let dataset = random_dataset(&config, folder.path())?;
+    let mut trainer = Trainer::new(config.clone(), folder.path(), dataset, None, device, false)?;
+    let mut loader = trainer.loader()?;
+    let mut lap = Lap::begin(trainer.state());
+    let mut interval = Tensor::zeros([], (Kind::Double, device));
+    let mut step = |trainer: &mut Trainer| trainer.train_step(&mut loader, config.train.lr, &mut interval, &mut lap);
+
+    let warm = Instant::now();
+    while warm.elapsed().as_secs_f64() < 1.0_f64.min(seconds) {
+        step(&mut trainer)?;
+    }
+    synchronize(device);
+    let (first, started) = (trainer.state().clone(), Instant::now());
+    while started.elapsed().as_secs_f64() < seconds {
+        step(&mut trainer)?;
+        // On a device, a queue of a few steps is enough to keep it busy, and the clock honest.
+        synchronize(device);
+    }
+    let elapsed = started.elapsed().as_secs_f64();
+    let steps = trainer.state().step - first.step;
+    let bytes = trainer.state().bytes_seen - first.bytes_seen;
+    let rate = bytes as f64 / elapsed;
+    Ok(Measured {
+        what: "train",
+        bytes_per_second: rate,
+        bytes,
+        seconds: elapsed,
+        steps: Some(steps),
+        ms_per_step: Some(elapsed * 1e3 / steps as f64),
+        mfu: Some(rate * config.model.training_flops_per_byte() / trainer.peak_flops()),
+        matrix_gflops: Some(trainer.peak_flops() / 1e9),
+        parameters: trainer.model().parameters().count(),
+        device: device::name(device),
+        dtype: format!("{:?}", config.train.dtype).to_lowercase(),
+    })
+}
+
+/// Whole sequences of the context from an empty prompt, one at a time, in float32.
+fn generation(config: &RunConfig, seconds: f64, device: Device) -> anyhow::Result<Measured> {
+    let mut model = Megabyte::new(&config.model, Kind::Float, device, 0)?;
+    model.freeze();
+    let length = config.model.context;
+    let sample = SampleConfig { temperature: 1.0, ..SampleConfig::default() };
+    let request = |length| Request { prompt: Vec::new(), length, count: 1, sample };
+    generate(&model, &request(length.min(64)), &Quiet)?;
+    let started = Instant::now();
+    let mut bytes = 0;
+    while bytes == 0 || started.elapsed().as_secs_f64() < seconds {
+        bytes += generate(&model, &request(length), &Quiet)?[0].len() as u64;
+    }
+    let elapsed = started.elapsed().as_secs_f64();
+    Ok(Measured {
+        what: "generate",
+        bytes_per_second: bytes as f64 / elapsed,
+        bytes,
+        seconds: elapsed,
+        parameters: model.parameters().count(),
+        device: device::name(device),
+        dtype: "float32".to_owned(),
+        ..Measured::default()
+    })
+}
+
+/// Batches, as fast as they come.
+fn data(config: &RunConfig, seconds: f64) -> anyhow::Result<Measured> {
+    let folder = tempfile::tempdir()?;
+    let dataset = std::sync::Arc::new(random_dataset(config, folder.path())?);
+    let rows = config.train.rows(&config.model);
+    let loading = LoaderConfig { context: config.model.context, rows, vocab: config.model.vocab, seed: 0 };
+    let mut loader = Loader::new(dataset, loading, 0)?;
+    let started = Instant::now();
+    let mut bytes = 0;
+    while started.elapsed().as_secs_f64() < seconds {
+        bytes += loader.next()?.symbols.len() as u64;
+    }
+    let elapsed = started.elapsed().as_secs_f64();
+    Ok(Measured {
+        what: "data",
+        bytes_per_second: bytes as f64 / elapsed,
+        bytes,
+        seconds: elapsed,
+        device: "cpu".to_owned(),
+        ..Measured::default()
+    })
+}
+
+/// A few megabytes of random bytes, prepared as text.
+fn random_dataset(config: &RunConfig, folder: &std::path::Path) -> anyhow::Result<Dataset> {
+    use rand::{Rng, SeedableRng, rngs::ChaCha8Rng};
+    let mut bytes = vec![0; (4 << 20).max(16 * config.model.context)];
+    ChaCha8Rng::seed_from_u64(0).fill_bytes(&mut bytes);
+    let file = folder.join("random.bin");
+    std::fs::write(&file, bytes)?;
+    Ok(Dataset::from_files(&[file], &config.data.layout()?)?)
+}

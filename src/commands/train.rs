@@ -1,0 +1,239 @@
+//! `megabyte train`: a run folder from a configuration and data.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use indicatif::{ProgressBar, ProgressStyle};
+use megabyte::data::{self, Dataset, Split};
+use megabyte::error::IoContext;
+use megabyte::train::{Event, Metric, Observer, Trainer};
+use megabyte::{Error, RunConfig};
+
+use super::terminal::{Terminal, stopped};
+use super::{device, output};
+use crate::cli::TrainArgs;
+
+/// Runs the verb.
+pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
+    let device = device::choose(args.device.as_deref())?;
+    let folder = run_folder(&args)?;
+    let config = configuration(&args, &folder)?;
+    start_folder(&folder, &args)?;
+
+    if config.data.sources.is_empty() {
+        bail!(Error::config("data.sources", "is empty: name files or folders there, or with --data"));
+    }
+    let prepared = data::prepared(&config.data.sources, &config.data, terminal)?;
+    let train = Dataset::open(&prepared, Some(Split::Train))?;
+    let valid = Dataset::open(&prepared, Some(Split::Valid))?;
+    terminal.clear();
+    eprintln!(
+        "data      {} bytes to train on, {} held out (valid), in {}",
+        train.bytes(),
+        valid.bytes(),
+        prepared.display()
+    );
+    if valid.is_empty() {
+        eprintln!("warning: the valid split is empty, so nothing is held out and no checkpoint is the best");
+    }
+
+    output::write(&folder.join("config.toml"), config.to_toml().as_bytes())?;
+    let mut trainer = Trainer::new(config.clone(), &folder, train, Some(valid), device, args.resume)?;
+    describe(&trainer, &config, &device::name(device));
+
+    let mut watch = Watch::new(terminal.is_live(), &config, trainer.state().step);
+    let outcome = trainer.train(&mut watch)?;
+    watch.finish();
+    let best = outcome.best.map_or(String::new(), |best| format!(", best held-out {best:.4} bits per byte"));
+    if outcome.interrupted {
+        eprintln!(
+            "stopped and saved at step {}{best}; continue with --out {} --resume",
+            outcome.step,
+            folder.display()
+        );
+    } else {
+        eprintln!("done after {} steps{best}: {}", outcome.step, folder.display());
+    }
+    Ok(())
+}
+
+fn run_folder(args: &TrainArgs) -> anyhow::Result<PathBuf> {
+    match (&args.out, &args.config) {
+        (Some(out), _) => Ok(out.clone()),
+        (None, Some(config)) => Ok(Path::new("runs").join(config.file_stem().unwrap_or_default())),
+        (None, None) => bail!(Error::Usage("--resume needs --out with the run to resume".to_owned())),
+    }
+}
+
+/// The file's configuration with what the flags change; for a resumed run, the one it was started with.
+fn configuration(args: &TrainArgs, folder: &Path) -> anyhow::Result<RunConfig> {
+    let of_run = folder.join("config.toml");
+    if args.resume && !of_run.is_file() {
+        bail!(Error::file(folder, "is no run folder: it has no config.toml to resume with"));
+    }
+    let mut config = match &args.config {
+        Some(path) => RunConfig::load(path, &args.overrides)?,
+        None => RunConfig::load(&of_run, &args.overrides)?,
+    };
+    if !args.data.is_empty() {
+        config.data.sources.clone_from(&args.data);
+    }
+    for source in &mut config.data.sources {
+        *source = std::path::absolute(&*source).at(&*source)?;
+    }
+    if args.resume && args.config.is_some() {
+        check_same(&config, &RunConfig::load(&of_run, &[])?, folder)?;
+    }
+    Ok(config)
+}
+
+/// A run goes on with the configuration that it began with.
+fn check_same(asked: &RunConfig, began: &RunConfig, folder: &Path) -> anyhow::Result<()> {
+    let (asked, began) = (asked.to_toml(), began.to_toml());
+    if asked != began {
+        let lines = |of: &str, other: &str| -> String {
+            of.lines().filter(|line| !other.lines().any(|o| o == *line)).map(|line| format!("\n  {line}")).collect()
+        };
+        bail!(Error::Usage(format!(
+            "{}: was begun with another configuration\nit has:{}\nthe flags ask for:{}\nleave out --config to go on as it began, or choose another --out",
+            folder.display(),
+            lines(&began, &asked),
+            lines(&asked, &began)
+        )));
+    }
+    Ok(())
+}
+
+/// Makes the run folder, which for a fresh run holds no other.
+fn start_folder(folder: &Path, args: &TrainArgs) -> anyhow::Result<()> {
+    let checkpoints = folder.join("checkpoints");
+    if !args.resume && checkpoints.exists() {
+        if !args.force {
+            bail!("{}: holds a run; --resume continues it, --force starts anew, --out names another", folder.display());
+        }
+        for part in ["checkpoints", "samples"] {
+            let part = folder.join(part);
+            if part.exists() {
+                fs::remove_dir_all(&part).at(&part)?;
+            }
+        }
+    }
+    if !args.resume {
+        for part in ["metrics.jsonl", "speed.jsonl"] {
+            let part = folder.join(part);
+            if part.exists() {
+                fs::remove_file(&part).at(&part)?;
+            }
+        }
+    }
+    Ok(fs::create_dir_all(folder).at(folder)?)
+}
+
+fn describe(trainer: &Trainer, config: &RunConfig, device: &str) {
+    let model = &config.model;
+    for (l, level) in model.levels.iter().enumerate() {
+        let parameters = trainer.model().parameters().count_of(&format!("level.{l}."));
+        eprintln!(
+            "level {l}   {} units of {} bytes, {} x {}, {} heads, {:.2} M parameters, {:.2} MFLOP/byte forward",
+            model.units(l),
+            level.unit,
+            level.n_embd,
+            level.n_layer,
+            level.n_head,
+            parameters as f64 / 1e6,
+            model.forward_flops_per_byte(l) / 1e6
+        );
+    }
+    eprintln!(
+        "training  {:.2} MFLOP/byte, {} bytes a step, {} steps, {:?} on {device}, which reaches {:.0} GFLOP/s in matrix products",
+        model.training_flops_per_byte() / 1e6,
+        config.train.bytes_per_step,
+        config.train.max_steps,
+        config.train.dtype,
+        trainer.peak_flops() / 1e9
+    );
+}
+
+/// Shows a run: a live line on a terminal, a line a log interval elsewhere.
+struct Watch {
+    bar: Option<ProgressBar>,
+    max_steps: u64,
+    max_minutes: f64,
+    loss: Option<f64>,
+}
+
+impl Watch {
+    fn new(live: bool, config: &RunConfig, step: u64) -> Self {
+        let bar = live.then(|| {
+            let style = ProgressStyle::with_template("{bar:20} {msg}").expect("the template is well-formed");
+            ProgressBar::new(config.train.max_steps).with_style(style).with_position(step)
+        });
+        Watch { bar, max_steps: config.train.max_steps, max_minutes: config.train.max_minutes, loss: None }
+    }
+
+    fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Observer for Watch {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Logged(Metric::Train { step, bits_per_byte, lr, grad_norm, bytes, .. }, speed) => {
+                // A mean over about ten lines, so that the eye can see where it goes.
+                let smooth = self.loss.map_or(*bits_per_byte, |loss| 0.9 * loss + 0.1 * bits_per_byte);
+                self.loss = Some(smooth);
+                let mut left = speed.seconds / *step as f64 * (self.max_steps - step) as f64;
+                if self.max_minutes > 0.0 {
+                    left = left.min(self.max_minutes * 60.0 - speed.seconds);
+                }
+                let line = format!(
+                    "step {step}/{}  {:.1} MB  {smooth:.4} bits/byte  lr {lr:.2e}  grad {grad_norm:.2}  {}  MFU {:.0} %  wait {:.1} %  {} left",
+                    self.max_steps,
+                    *bytes as f64 / 1e6,
+                    output::rate(speed.bytes_per_second),
+                    speed.mfu * 100.0,
+                    speed.data_wait * 100.0,
+                    duration(left)
+                );
+                match &self.bar {
+                    Some(bar) => {
+                        bar.set_position(*step);
+                        bar.set_message(line);
+                    }
+                    None => eprintln!("{line}"),
+                }
+            }
+            Event::Evaluated(Metric::Valid { step, bits_per_byte, std_error, scored_bytes, .. }) => {
+                self.say(&format!(
+                    "step {step}  held out: {bits_per_byte:.4} ± {std_error:.4} bits per byte over {scored_bytes} bytes"
+                ));
+            }
+            Event::Note(note) => self.say(&format!("warning: {note}")),
+            _ => {}
+        }
+    }
+
+    fn stop(&self) -> bool {
+        stopped()
+    }
+}
+
+fn duration(seconds: f64) -> String {
+    let seconds = seconds.max(0.0) as u64;
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}

@@ -1,0 +1,84 @@
+//! Preparing without being asked to: what a run needs, once.
+
+use std::path::{Path, PathBuf};
+
+use super::dataset::expect_layout;
+use super::manifest::Manifest;
+use super::prepare::prepare;
+use super::source::{Walk, walk};
+use crate::config::DataConfig;
+use crate::error::IoContext;
+use crate::progress::Progress;
+use crate::{Error, Result};
+
+/// A prepared folder for the sources. One source that is prepared already is given back as it is; its layout must be
+/// that of `data`. Anything else is prepared into a cache, `$XDG_CACHE_HOME/megabyte` or `~/.cache/megabyte`, and taken
+/// from there as long as no file (path, size, time of change), no layout key and no `cut_over` changes.
+///
+/// Fails as [`prepare`] does, where the layouts differ (the error names the key), and where there is no place for a
+/// cache.
+pub fn prepared(sources: &[PathBuf], data: &DataConfig, progress: &dyn Progress) -> Result<PathBuf> {
+    if sources.is_empty() {
+        return Err(Error::config("data.sources", "is empty: name files, folders or a prepared folder (--data)"));
+    }
+    let layout = data.layout()?;
+    if let [folder] = sources
+        && Manifest::is_at(folder)
+    {
+        expect_layout(&layout, &Manifest::load(folder)?.layout, folder)?;
+        return Ok(folder.clone());
+    }
+    let found = walk(sources)?;
+    let cache = cache_folder()?;
+    let folder = cache.join(key(&found, data)?);
+    if Manifest::is_at(&folder) {
+        progress.note(&format!("using data prepared earlier, in {}", folder.display()));
+        return Ok(folder);
+    }
+    std::fs::create_dir_all(&cache).at(&cache)?;
+    // Prepared beside and renamed, so that two runs that begin together don't meet in one folder.
+    let beside = tempfile::Builder::new().prefix(".preparing-").tempdir_in(&cache).at(&cache)?;
+    let inside = beside.path().join("data");
+    prepare(sources, data, &inside, progress)?;
+    match std::fs::rename(&inside, &folder) {
+        Err(_) if Manifest::is_at(&folder) => {}
+        renamed => renamed.at(&folder)?,
+    }
+    progress.note(&format!("prepared data is kept in {}", folder.display()));
+    Ok(folder)
+}
+
+fn cache_folder() -> Result<PathBuf> {
+    // The XDG base directory specification has relative paths ignored.
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    base.map(|base| base.join("megabyte")).ok_or_else(|| {
+        let reason = "there is no place for prepared data: set HOME or XDG_CACHE_HOME, or run `megabyte prepare`";
+        Error::Usage(reason.to_owned())
+    })
+}
+
+/// A name for everything that the prepared bytes depend on.
+fn key(found: &Walk, data: &DataConfig) -> Result<String> {
+    let layout = serde_json::to_string(&data.layout()?).expect("a layout has string keys only");
+    let mut hash = blake3::Hasher::new();
+    let mut field = |bytes: &[u8]| {
+        // Lengths keep neighbouring fields apart.
+        hash.update(&(bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    field(env!("CARGO_PKG_VERSION").as_bytes());
+    field(layout.as_bytes());
+    field(&data.cut_over.to_le_bytes());
+    for file in &found.files {
+        field(absolute(&file.path)?.as_os_str().as_encoded_bytes());
+        field(file.name.as_bytes());
+        field(&file.size.to_le_bytes());
+        field(&file.modified.to_le_bytes());
+    }
+    Ok(hash.finalize().to_hex()[..32].to_owned())
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).at(path)
+}

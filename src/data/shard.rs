@@ -1,0 +1,281 @@
+//! A shard: many byte sequences in one file that is mapped into memory, not read.
+//!
+//! # Format, version 1
+//!
+//! All integers are little-endian; nothing is aligned; nothing follows the last field.
+//!
+//! | offset          | bytes | field                                                                       |
+//! |-----------------|-------|-----------------------------------------------------------------------------|
+//! | 0               | 8     | magic `89 4D 42 53 0D 0A 1A 0A` (`\x89MBS\r\n\x1a\n`)                         |
+//! | 8               | 4     | version, 1                                                                  |
+//! | 12              | 4     | H, bytes of the header                                                      |
+//! | 16              | H     | header, JSON                                                                |
+//! | 16 + H          | 64·N  | index, one entry an item                                                    |
+//! | 16 + H + 64·N   | M     | names, UTF-8, one after the other in the order of the items                 |
+//! | … + M           | 8     | XXH3-64 of everything before this field                                     |
+//! | … + 8           | P     | payload: the items' bytes, one after the other                              |
+//! | … + P           | 8     | XXH3-64 of the payload                                                      |
+//!
+//! The header is `{"split": "train", "items": N, "names": M, "payload": P, "modality": …, "layout": {…}}`, the last two
+//! a [`Layout`]. An entry of the index is
+//!
+//! | offset | bytes | field                                                               |
+//! |--------|-------|---------------------------------------------------------------------|
+//! | 0      | 8     | offset of the item in the payload: the sum of the lengths before it |
+//! | 8      | 8     | length of the item                                                  |
+//! | 16     | 8     | offset of its name: the sum of the name lengths before it           |
+//! | 24     | 4     | length of its name                                                  |
+//! | 28     | 4     | flags: bit 0, a document ends with this item; the others are 0      |
+//! | 32     | 32    | BLAKE3 of the item                                                  |
+//!
+//! The lengths account for every byte of the file, so one that is too short or too long is refused. Opening checks
+//! everything but the payload; [`Shard::verify`] checks that.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::Split;
+use crate::error::IoContext;
+use crate::modality::Layout;
+use crate::{Error, Result};
+
+/// The first bytes of a shard: not text, and damaged by whatever turns line ends.
+pub const MAGIC: [u8; 8] = *b"\x89MBS\r\n\x1a\n";
+/// The version that is written and read.
+pub const VERSION: u32 = 1;
+
+/// Bytes of magic, version and header length.
+pub(super) const PREFIX: usize = 16;
+/// Bytes of an index entry.
+pub(super) const ENTRY: usize = 64;
+/// Bytes of a checksum.
+pub(super) const CHECKSUM: usize = 8;
+/// A document ends with this item.
+pub(super) const ENDS: u32 = 1;
+
+/// The JSON header.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Header {
+    pub split: Split,
+    pub items: u64,
+    pub names: u64,
+    pub payload: u64,
+    #[serde(flatten)]
+    pub layout: Layout,
+}
+
+/// One item's line in the index.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Entry {
+    pub offset: u64,
+    pub len: u64,
+    pub name_offset: u64,
+    pub name_len: u32,
+    pub flags: u32,
+    pub hash: [u8; 32],
+}
+
+impl Entry {
+    pub(super) fn to_bytes(self) -> [u8; ENTRY] {
+        let mut bytes = [0; ENTRY];
+        bytes[..8].copy_from_slice(&self.offset.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.len.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.name_offset.to_le_bytes());
+        bytes[24..28].copy_from_slice(&self.name_len.to_le_bytes());
+        bytes[28..32].copy_from_slice(&self.flags.to_le_bytes());
+        bytes[32..].copy_from_slice(&self.hash);
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8; ENTRY]) -> Self {
+        let u32_at = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
+        let u64_at = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
+        Entry {
+            offset: u64_at(0),
+            len: u64_at(8),
+            name_offset: u64_at(16),
+            name_len: u32_at(24),
+            flags: u32_at(28),
+            hash: std::array::from_fn(|i| bytes[32 + i]),
+        }
+    }
+}
+
+/// A shard, mapped and checked up to its payload.
+#[derive(Debug)]
+pub struct Shard {
+    path: PathBuf,
+    map: Mmap,
+    header: Header,
+    /// Where index, names and payload start in the file.
+    index: usize,
+    names: usize,
+    payload: usize,
+}
+
+impl Shard {
+    /// Maps a shard and checks everything but its payload. [`Error::File`] where it is no shard, is damaged or was
+    /// cut short.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).at(path)?;
+        let map = map(&file).at(path)?;
+        let refuse = |reason: String| Error::file(path, format!("{reason}: run `megabyte prepare` again"));
+        let (header, [index, names, payload]) = parse(&map).map_err(refuse)?;
+        Ok(Shard { path: path.to_owned(), map, header, index, names, payload })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The split whose items these are.
+    pub fn split(&self) -> Split {
+        self.header.split
+    }
+
+    /// How the items are laid out.
+    pub fn layout(&self) -> &Layout {
+        &self.header.layout
+    }
+
+    /// The number of items.
+    pub fn len(&self) -> usize {
+        self.header.items as usize
+    }
+
+    /// Whether there is no item.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of all items.
+    pub fn bytes(&self) -> u64 {
+        self.header.payload
+    }
+
+    /// The bytes of item `i`, and whether a document ends with it.
+    ///
+    /// # Panics
+    /// Where `i` is not below [`len`](Self::len).
+    pub fn item(&self, i: usize) -> (&[u8], bool) {
+        let entry = self.entry(i);
+        let start = self.payload + entry.offset as usize;
+        (&self.map[start..start + entry.len as usize], entry.flags & ENDS != 0)
+    }
+
+    /// The name of item `i`: the path of its file below the source it came from.
+    pub fn name(&self, i: usize) -> &str {
+        let entry = self.entry(i);
+        let start = self.names + entry.name_offset as usize;
+        std::str::from_utf8(&self.map[start..start + entry.name_len as usize]).unwrap_or_default()
+    }
+
+    /// The BLAKE3 hash of item `i`.
+    pub fn hash(&self, i: usize) -> [u8; 32] {
+        self.entry(i).hash
+    }
+
+    /// The checksum of everything before the payload, and that of the payload, as they stand in the file.
+    pub fn checksums(&self) -> (u64, u64) {
+        let at = |end: usize| u64::from_le_bytes(std::array::from_fn(|i| self.map[end - CHECKSUM + i]));
+        (at(self.payload), at(self.map.len()))
+    }
+
+    /// Reads the whole payload and compares it with its checksum; where it differs, the error names the first item
+    /// that changed.
+    pub fn verify(&self) -> Result<()> {
+        let payload = &self.map[self.payload..self.map.len() - CHECKSUM];
+        if xxh3_64(payload) == self.checksums().1 {
+            return Ok(());
+        }
+        let changed = (0..self.len()).find(|&i| *blake3::hash(self.item(i).0).as_bytes() != self.hash(i));
+        let what = match changed {
+            Some(i) => format!("item {i} (`{}`) differs from its checksum", self.name(i)),
+            None => "the payload's checksum is damaged".to_owned(),
+        };
+        Err(Error::file(&self.path, format!("{what}: run `megabyte prepare` again")))
+    }
+
+    fn entry(&self, i: usize) -> Entry {
+        assert!(i < self.len(), "item {i} of {}", self.len());
+        let start = self.index + i * ENTRY;
+        let bytes = self.map[start..start + ENTRY].first_chunk().expect("an entry has this many bytes");
+        Entry::from_bytes(bytes)
+    }
+}
+
+#[allow(unsafe_code)]
+fn map(file: &File) -> std::io::Result<Mmap> {
+    // SAFETY: the map is read-only, and shards are never changed in place: a new one is written beside and renamed
+    // over the old, whose content stays mapped. Nothing but bytes is read from it, and lengths are checked first.
+    unsafe { Mmap::map(file) }
+}
+
+/// Checks a shard up to its payload. Returns the header and where index, names and payload start; every range that the
+/// index names lies inside the file.
+fn parse(file: &[u8]) -> Result<(Header, [usize; 3]), String> {
+    let cut_short = || "is cut short".to_owned();
+    if !file.starts_with(&MAGIC) {
+        return Err(if MAGIC.starts_with(file) { cut_short() } else { "is no shard".to_owned() });
+    }
+    let u32_at = |at: usize| file.get(at..).and_then(<[u8]>::first_chunk).copied().map(u32::from_le_bytes);
+    let version = u32_at(8).ok_or_else(cut_short)?;
+    if version != VERSION {
+        return Err(format!("is a shard of version {version}, this program reads {VERSION}"));
+    }
+    let header_len = u32_at(12).ok_or_else(cut_short)? as usize;
+    let index = PREFIX.checked_add(header_len).ok_or_else(cut_short)?;
+    let header = file.get(PREFIX..index).ok_or_else(cut_short)?;
+    let header: Header = serde_json::from_slice(header).map_err(|error| format!("has a damaged header ({error})"))?;
+
+    let sizes = || {
+        let names = usize::try_from(header.items).ok()?.checked_mul(ENTRY)?.checked_add(index)?;
+        let head = names.checked_add(usize::try_from(header.names).ok()?)?;
+        let payload = head.checked_add(CHECKSUM)?;
+        let total = payload.checked_add(usize::try_from(header.payload).ok()?)?.checked_add(CHECKSUM)?;
+        Some((names, head, payload, total))
+    };
+    let (names, head, payload, total) = sizes().ok_or("has a damaged header (sizes)")?;
+    if total != file.len() {
+        return Err(format!("has {} bytes where its header says {total}", file.len()));
+    }
+    let checksum = u64::from_le_bytes(std::array::from_fn(|i| file[head + i]));
+    if xxh3_64(&file[..head]) != checksum {
+        return Err("differs from its checksum".to_owned());
+    }
+    check_index(&header, &file[index..names], &file[names..head])?;
+    Ok((header, [index, names, payload]))
+}
+
+/// Checks that the entries cover names and payload exactly.
+fn check_index(header: &Header, index: &[u8], names: &[u8]) -> Result<(), String> {
+    let fixed = header.layout.adapter().sequence_len();
+    let (mut offset, mut name_offset) = (0_u64, 0_u64);
+    let (entries, _) = index.as_chunks::<ENTRY>();
+    for (i, entry) in entries.iter().map(Entry::from_bytes).enumerate() {
+        let damaged = |what: &str| format!("has a damaged index (item {i}: {what})");
+        if entry.offset != offset || entry.name_offset != name_offset {
+            return Err(damaged("offset"));
+        }
+        if entry.flags & !ENDS != 0 {
+            return Err(damaged("flags"));
+        }
+        if fixed.is_some_and(|len| len as u64 != entry.len) {
+            return Err(damaged("length"));
+        }
+        offset = offset.checked_add(entry.len).filter(|&end| end <= header.payload).ok_or_else(|| damaged("length"))?;
+        let name_end = name_offset.checked_add(entry.name_len.into()).filter(|&end| end <= header.names);
+        let name_end = name_end.ok_or_else(|| damaged("name"))?;
+        std::str::from_utf8(&names[name_offset as usize..name_end as usize]).map_err(|_| damaged("name"))?;
+        name_offset = name_end;
+    }
+    if offset != header.payload || name_offset != header.names {
+        return Err("has a damaged index (bytes that belong to no item)".to_owned());
+    }
+    Ok(())
+}

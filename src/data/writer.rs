@@ -1,0 +1,136 @@
+//! Writes shards.
+
+use std::fs::{File, Permissions};
+use std::io::{BufWriter, Seek, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use super::shard::{ENDS, Entry, Header, MAGIC, VERSION};
+use super::{ShardInfo, Split};
+use crate::Result;
+use crate::error::IoContext;
+use crate::modality::Layout;
+
+/// A new hidden file in `folder`, with the permissions of any other new file, that disappears unless it is renamed.
+pub(super) fn temporary(folder: &Path) -> Result<NamedTempFile> {
+    tempfile::Builder::new()
+        .prefix(".megabyte-")
+        .suffix(".tmp")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(folder)
+        .at(folder)
+}
+
+/// Gathers items, and writes them as one shard at the end. The payload waits in a nameless file, because the index,
+/// which stands before it, is known last.
+pub struct ShardWriter {
+    path: PathBuf,
+    split: Split,
+    layout: Layout,
+    spool: BufWriter<File>,
+    checksum: Xxh3,
+    index: Vec<u8>,
+    names: String,
+    items: u64,
+    payload: u64,
+}
+
+impl ShardWriter {
+    /// Begins a shard that will be `path`, in a folder that exists.
+    pub fn new(path: &Path, split: Split, layout: &Layout) -> Result<Self> {
+        let folder = folder_of(path);
+        Ok(ShardWriter {
+            path: path.to_owned(),
+            split,
+            layout: layout.clone(),
+            spool: BufWriter::with_capacity(1 << 16, tempfile::tempfile_in(folder).at(folder)?),
+            checksum: Xxh3::new(),
+            index: Vec::new(),
+            names: String::new(),
+            items: 0,
+            payload: 0,
+        })
+    }
+
+    /// Bytes of all items so far.
+    pub fn bytes(&self) -> u64 {
+        self.payload
+    }
+
+    /// Adds an item; `ends`: a document ends with it.
+    pub fn push(&mut self, name: &str, bytes: &[u8], ends: bool) -> Result<()> {
+        // A name is at most a path, far below the four GiB that its length field could say.
+        let name_len = u32::try_from(name.len()).expect("a name is shorter than 4 GiB");
+        let entry = Entry {
+            offset: self.payload,
+            len: bytes.len() as u64,
+            name_offset: self.names.len() as u64,
+            name_len,
+            flags: if ends { ENDS } else { 0 },
+            hash: *blake3::hash(bytes).as_bytes(),
+        };
+        self.spool.write_all(bytes).at(&self.path)?;
+        self.checksum.update(bytes);
+        self.index.extend_from_slice(&entry.to_bytes());
+        self.names.push_str(name);
+        self.items += 1;
+        self.payload += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Writes the shard and gives it its name.
+    pub fn finish(self) -> Result<ShardInfo> {
+        let path = self.path.clone();
+        let (file, info) = self.finish_unnamed()?;
+        file.persist(&path).map_err(|error| error.error).at(&path)?;
+        Ok(info)
+    }
+
+    /// Writes the shard beside its place: it appears when the caller renames the file.
+    pub(super) fn finish_unnamed(self) -> Result<(NamedTempFile, ShardInfo)> {
+        let path = self.path;
+        let header = Header {
+            split: self.split,
+            items: self.items,
+            names: self.names.len() as u64,
+            payload: self.payload,
+            layout: self.layout,
+        };
+        let header = serde_json::to_vec(&header).expect("a header has string keys only");
+        let mut head = Vec::with_capacity(16 + header.len() + self.index.len() + self.names.len());
+        head.extend_from_slice(&MAGIC);
+        head.extend_from_slice(&VERSION.to_le_bytes());
+        head.extend_from_slice(&u32::try_from(header.len()).expect("a header is short").to_le_bytes());
+        head.extend_from_slice(&header);
+        head.extend_from_slice(&self.index);
+        head.extend_from_slice(self.names.as_bytes());
+        let (head_sum, payload_sum) = (xxh3_64(&head), self.checksum.digest());
+
+        let mut spool = self.spool.into_inner().map_err(|error| error.into_error()).at(&path)?;
+        spool.rewind().at(&path)?;
+        let mut file = temporary(folder_of(&path))?;
+        let out = file.as_file_mut();
+        out.write_all(&head).at(&path)?;
+        out.write_all(&head_sum.to_le_bytes()).at(&path)?;
+        std::io::copy(&mut spool, out).at(&path)?;
+        out.write_all(&payload_sum.to_le_bytes()).at(&path)?;
+        out.sync_all().at(&path)?;
+
+        let info = ShardInfo {
+            file: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            split: self.split,
+            items: self.items,
+            bytes: self.payload,
+            head_xxh3: format!("{head_sum:016x}"),
+            payload_xxh3: format!("{payload_sum:016x}"),
+        };
+        Ok((file, info))
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

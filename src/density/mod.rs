@@ -1,0 +1,7 @@
+//! Density estimation: bits per byte, and what classical coders make of the same bytes.
+
+mod classical;
+mod evaluate;
+
+pub use classical::{Baseline, classical};
+pub use evaluate::{EvalOptions, Evaluation, evaluate, scored_items};

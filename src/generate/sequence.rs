@@ -1,0 +1,82 @@
+//! Whole sequences: a prompt, then symbols drawn until the length is reached or the sequence ends.
+
+use super::engine::{Engine, to_rows};
+use super::sampling::{SampleConfig, Sampler};
+use crate::model::Megabyte;
+use crate::progress::Progress;
+use crate::{Error, Result};
+
+/// The id of the end-of-sequence symbol.
+const END: usize = 256;
+
+/// What to generate.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The bytes to continue.
+    pub prompt: Vec<u8>,
+    /// Bytes of each sequence, the prompt included. Beyond the context the older half of what was seen is forgotten
+    /// whenever the context is full.
+    pub length: usize,
+    /// How many sequences, each with draws of its own.
+    pub count: usize,
+    /// How symbols are drawn.
+    pub sample: SampleConfig,
+}
+
+/// Generates `count` sequences together. A sequence is shorter than asked where it ended by itself.
+pub fn generate(model: &Megabyte, request: &Request, progress: &dyn Progress) -> Result<Vec<Vec<u8>>> {
+    let Request { prompt, length, count, sample } = request;
+    sample.validate()?;
+    let context = model.config().context;
+    if prompt.len() >= context && prompt.len() < *length {
+        let reason = format!(
+            "the prompt is {} bytes, and the context of {context} must hold it and a byte more: keep less of it",
+            prompt.len()
+        );
+        return Err(Error::Usage(reason));
+    }
+    let mut sequences = vec![prompt.clone(); *count];
+    if prompt.len() >= *length || *count == 0 {
+        sequences.iter_mut().for_each(|sequence| sequence.truncate(*length));
+        return Ok(sequences);
+    }
+
+    let mut samplers: Vec<Sampler> = (0..*count).map(|row| Sampler::new(*sample, row)).collect();
+    let mut ended = vec![false; *count];
+    let mut engine = Engine::new(model, *count);
+    let widen = |bytes: &[u8]| -> Vec<i64> { bytes.iter().map(|&byte| i64::from(byte)).collect() };
+    let mut logits = engine.prefill(&vec![widen(prompt); *count])?;
+    // Every row goes on in the engine, the ended ones with a byte that nobody reads.
+    let mut fed: Vec<Vec<u8>> = sequences.clone();
+    progress.start("generate", (length - prompt.len()) as u64);
+    for at in prompt.len()..*length {
+        if progress.cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let mut drawn = vec![0; *count];
+        for (row, logits) in to_rows(&logits)?.iter().enumerate() {
+            let symbol = samplers[row].sample(logits);
+            ended[row] |= symbol == END;
+            let byte = if ended[row] { 0 } else { symbol as u8 };
+            drawn[row] = i64::from(byte);
+            fed[row].push(byte);
+            if !ended[row] {
+                sequences[row].push(byte);
+            }
+        }
+        progress.advance(1);
+        if at + 1 == *length || ended.iter().all(|ended| *ended) {
+            break;
+        }
+        logits = if engine.len() + 1 < context {
+            engine.push(&drawn)?
+        } else {
+            // A whole number of patches stays, about half the context.
+            let patch = model.config().patch_size();
+            let keep = (context / 2 / patch * patch).max(context.min(2) - 1);
+            let kept: Vec<Vec<i64>> = fed.iter().map(|bytes| widen(&bytes[bytes.len() - keep..])).collect();
+            engine.prefill(&kept)?
+        };
+    }
+    Ok(sequences)
+}

@@ -1,0 +1,145 @@
+//! A model folder: `config.json`, which says what the model and its bytes are, and `model.safetensors`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use super::{Megabyte, ModelConfig};
+use crate::error::IoContext;
+use crate::modality::Layout;
+use crate::{Error, Result};
+
+const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "model.safetensors";
+
+/// `config.json`: `{"format": 1, "modality": …, "layout": {…}, "model": {…}}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelFile {
+    /// The version of this file.
+    pub format: u32,
+    /// How the bytes are laid out.
+    #[serde(flatten)]
+    pub layout: Layout,
+    /// The model.
+    pub model: ModelConfig,
+}
+
+impl ModelFile {
+    /// The file of a model of this version.
+    pub fn new(layout: &Layout, model: &ModelConfig) -> Self {
+        ModelFile { format: 1, layout: layout.clone(), model: model.clone() }
+    }
+
+    /// Reads and validates a model folder's `config.json`.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(CONFIG);
+        let text = std::fs::read_to_string(&path).at(&path)?;
+        let file: ModelFile = serde_json::from_str(&text).map_err(|error| Error::file(&path, error))?;
+        if file.format != 1 {
+            let reason = format!("format {} is not known to this version, which reads format 1", file.format);
+            return Err(Error::file(&path, reason));
+        }
+        file.layout.validate().and_then(|()| file.model.validate()).map_err(|error| Error::file(&path, error))?;
+        Ok(file)
+    }
+}
+
+/// Finds the model folder that `path` means: itself, or a run's best checkpoint, else its latest.
+pub fn resolve(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        let reason = "no such folder: expected a run, a checkpoint or a model folder";
+        return Err(Error::file(path, reason));
+    }
+    for candidate in [path.to_owned(), path.join("checkpoints/best"), path.join("checkpoints/latest")] {
+        if candidate.join(CONFIG).is_file() {
+            return Ok(candidate);
+        }
+    }
+    let reason = format!("holds no model: neither {CONFIG} nor checkpoints/best nor checkpoints/latest is there");
+    Err(Error::file(path, reason))
+}
+
+/// Writes a model folder's two files into `folder`, which exists. Not atomic: write into a folder beside and rename.
+pub fn save(folder: &Path, layout: &Layout, model: &Megabyte) -> Result<()> {
+    let config = serde_json::to_string_pretty(&ModelFile::new(layout, model.config()))
+        .expect("a configuration has no value that JSON lacks");
+    let path = folder.join(CONFIG);
+    std::fs::write(&path, config).at(&path)?;
+    write_tensors(&folder.join(WEIGHTS), model.parameters().iter())
+}
+
+/// Loads a model folder for inference: matrix work in `kind` on `device`, matrices cast once.
+pub fn load(folder: &Path, kind: Kind, device: Device) -> Result<(ModelFile, Megabyte)> {
+    let file = ModelFile::read(folder)?;
+    let mut model = Megabyte::new(&file.model, kind, device, 0)?;
+    load_weights(folder, &model)?;
+    model.freeze();
+    Ok((file, model))
+}
+
+/// Copies a model folder's weights into a model of the same configuration. Every parameter must be there with its
+/// shape, and finite.
+pub fn load_weights(folder: &Path, model: &Megabyte) -> Result<()> {
+    read_tensors(&folder.join(WEIGHTS), model.parameters().iter())
+}
+
+/// Writes named tensors as safetensors.
+pub(crate) fn write_tensors<'a>(path: &Path, tensors: impl Iterator<Item = (&'a str, &'a Tensor)>) -> Result<()> {
+    let mut bytes = Vec::new();
+    for (name, tensor) in tensors {
+        let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
+        let dtype = match tensor.kind() {
+            Kind::Float => Dtype::F32,
+            Kind::Double => Dtype::F64,
+            kind => unreachable!("no {kind:?} tensor is saved"),
+        };
+        let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
+        let mut data = vec![0; tensor.numel() * dtype.bitsize() / 8];
+        tensor.f_copy_data_u8(&mut data, tensor.numel())?;
+        bytes.push((name.to_owned(), dtype, shape, data));
+    }
+    let views = bytes
+        .iter()
+        .map(|(name, dtype, shape, data)| Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), data)?)))
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
+        .map_err(|error| Error::file(path, error))?;
+    safetensors::serialize_to_file(views, None, path).map_err(|error| Error::file(path, error))
+}
+
+/// Copies tensors of a safetensors file into those of the same name, whatever their device and type.
+pub(crate) fn read_tensors<'a>(path: &Path, into: impl Iterator<Item = (&'a str, &'a Tensor)>) -> Result<()> {
+    let content = std::fs::read(path).at(path)?;
+    let file = SafeTensors::deserialize(&content)
+        .map_err(|error| Error::file(path, format!("is damaged or no safetensors file: {error}")))?;
+    let mut there: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
+    for (name, target) in into {
+        let Some(view) = there.remove(name) else {
+            return Err(Error::file(path, format!("has no tensor {name}, which config.json asks for")));
+        };
+        let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
+        if shape != target.size() {
+            let reason = format!("{name} is {shape:?}, but config.json asks for {:?}", target.size());
+            return Err(Error::file(path, reason));
+        }
+        let kind = match view.dtype() {
+            Dtype::F32 => Kind::Float,
+            Dtype::F64 => Kind::Double,
+            Dtype::BF16 => Kind::BFloat16,
+            Dtype::F16 => Kind::Half,
+            dtype => return Err(Error::file(path, format!("{name} is {dtype:?}, expected floating-point numbers"))),
+        };
+        let source = Tensor::f_from_data_size(view.data(), &shape, kind)?;
+        if !bool::try_from(source.isfinite().all())? {
+            return Err(Error::file(path, format!("{name} has NaN or infinite values: use an earlier checkpoint")));
+        }
+        tch::no_grad(|| target.shallow_clone().f_copy_(&source))?;
+    }
+    if let Some(name) = there.keys().next() {
+        let reason = format!("has {} tensors that config.json knows nothing of, {name} among them", there.len());
+        return Err(Error::file(path, reason));
+    }
+    Ok(())
+}

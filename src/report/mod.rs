@@ -1,0 +1,4 @@
+//! What a person sees of a run.
+mod protobuf;
+mod tensorboard;
+pub use tensorboard::EventWriter;

@@ -1,0 +1,160 @@
+//! Checkpoints: `checkpoints/step_00000500/` is a model folder plus `optimizer.safetensors` and `state.json`;
+//! `checkpoints/latest` and `checkpoints/best` are links to such folders.
+//!
+//! A checkpoint is written into a folder beside and renamed, so that every folder of that name is whole.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::optimizer::AdamW;
+use crate::error::IoContext;
+use crate::modality::Layout;
+use crate::model::{Megabyte, folder};
+use crate::{Error, Result};
+
+const STATE: &str = "state.json";
+const OPTIMIZER: &str = "optimizer.safetensors";
+
+/// Where a run stands, beside its tensors. Data order and dropout are functions of the seed and these counts.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Symbols trained on.
+    pub bytes_seen: u64,
+    /// The loader's next batch.
+    pub next_batch: u64,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Time spent in training.
+    pub minutes: f64,
+    /// Nats since the last line of metrics.
+    pub interval_nats: f64,
+    /// Symbols since the last line of metrics.
+    pub interval_bytes: u64,
+    /// The lowest held-out bits per byte so far.
+    pub best: Option<f64>,
+}
+
+/// A run's `checkpoints` folder.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    folder: PathBuf,
+}
+
+impl Checkpoints {
+    /// Of the run in `run`.
+    pub fn new(run: &Path) -> Self {
+        Checkpoints { folder: run.join("checkpoints") }
+    }
+
+    /// The checkpoint that `latest` names, or where that link was lost, the one of the highest step.
+    pub fn latest(&self) -> Option<PathBuf> {
+        let linked = self.folder.join("latest");
+        if linked.join(STATE).is_file() {
+            return Some(linked);
+        }
+        self.steps().pop()
+    }
+
+    /// Writes a checkpoint and makes it the latest, and where `best`, the best. Of those that are neither, the
+    /// newest `keep` stay.
+    pub fn save(
+        &self,
+        layout: &Layout,
+        model: &Megabyte,
+        optimizer: &AdamW,
+        state: &State,
+        best: bool,
+        keep: usize,
+    ) -> Result<PathBuf> {
+        let name = format!("step_{:08}", state.step);
+        fs::create_dir_all(&self.folder).at(&self.folder)?;
+        let temporary = self.folder.join(format!(".{name}.tmp"));
+        let written = self.write(&temporary, layout, model, optimizer, state);
+        if let Err(error) = written {
+            // What is half-written would only fill the disk further.
+            let _ = fs::remove_dir_all(&temporary);
+            return Err(error);
+        }
+        let place = self.folder.join(&name);
+        if place.exists() {
+            fs::remove_dir_all(&place).at(&place)?;
+        }
+        fs::rename(&temporary, &place).at(&place)?;
+        self.link("latest", &name)?;
+        if best {
+            self.link("best", &name)?;
+        }
+        self.retain(keep);
+        Ok(place)
+    }
+
+    fn write(&self, folder: &Path, layout: &Layout, model: &Megabyte, optimizer: &AdamW, state: &State) -> Result<()> {
+        if folder.exists() {
+            fs::remove_dir_all(folder).at(folder)?;
+        }
+        fs::create_dir(folder).at(folder)?;
+        folder::save(folder, layout, model)?;
+        let tensors: Vec<_> = optimizer.state().collect();
+        let tensors = tensors.iter().map(|(name, tensor)| (name.as_str(), *tensor));
+        folder::write_tensors(&folder.join(OPTIMIZER), tensors)?;
+        let path = folder.join(STATE);
+        let text = serde_json::to_string_pretty(state).expect("a state has no value that JSON lacks");
+        fs::write(&path, text).at(&path)?;
+        for entry in fs::read_dir(folder).at(folder)? {
+            let path = entry.at(folder)?.path();
+            fs::File::open(&path).and_then(|file| file.sync_all()).at(&path)?;
+        }
+        Ok(())
+    }
+
+    /// Points a link at a checkpoint, replacing it in one step.
+    fn link(&self, link: &str, name: &str) -> Result<()> {
+        let temporary = self.folder.join(format!(".{link}.tmp"));
+        let _ = fs::remove_file(&temporary);
+        std::os::unix::fs::symlink(name, &temporary).at(&temporary)?;
+        let place = self.folder.join(link);
+        fs::rename(&temporary, &place).at(&place)
+    }
+
+    /// The checkpoints, oldest first.
+    fn steps(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(&self.folder) else {
+            return Vec::new();
+        };
+        let is_step = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.starts_with("step_") && path.join(STATE).is_file()
+        };
+        let mut steps: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_step).collect();
+        steps.sort();
+        steps
+    }
+
+    fn retain(&self, keep: usize) {
+        let best = fs::canonicalize(self.folder.join("best")).ok();
+        let mut steps = self.steps();
+        steps.truncate(steps.len().saturating_sub(keep));
+        for old in steps {
+            if fs::canonicalize(&old).ok() != best {
+                // One checkpoint too many harms nobody.
+                let _ = fs::remove_dir_all(&old);
+            }
+        }
+    }
+}
+
+/// Restores weights and optimizer from a checkpoint, and gives where the run stood.
+pub fn restore(checkpoint: &Path, model: &Megabyte, optimizer: &AdamW) -> Result<State> {
+    folder::load_weights(checkpoint, model)?;
+    let tensors: Vec<_> = optimizer.state().collect();
+    let tensors = tensors.iter().map(|(name, tensor)| (name.as_str(), *tensor));
+    folder::read_tensors(&checkpoint.join(OPTIMIZER), tensors)?;
+    let path = checkpoint.join(STATE);
+    let text = fs::read_to_string(&path).at(&path)?;
+    serde_json::from_str(&text).map_err(|error| Error::file(&path, error))
+}

@@ -1,0 +1,114 @@
+//! What a run writes about itself: `metrics.jsonl`, which depends on nothing but configuration and data, and
+//! `speed.jsonl`, which depends on the machine.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::Result;
+use crate::error::IoContext;
+
+/// A line of `metrics.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Metric {
+    /// The steps since the last such line.
+    Train {
+        /// Steps done.
+        step: u64,
+        /// Symbols trained on.
+        bytes: u64,
+        /// Nats a symbol.
+        loss: f64,
+        /// The same in bits.
+        bits_per_byte: f64,
+        /// Learning rate of the last step.
+        lr: f64,
+        /// Norm of the last step's gradients before clipping.
+        grad_norm: f64,
+    },
+    /// The valid split, or a part of it.
+    Valid {
+        /// Steps done.
+        step: u64,
+        /// Symbols trained on.
+        bytes: u64,
+        /// Nats of all that was scored.
+        nats: f64,
+        /// nats / (ln 2 · scored bytes).
+        bits_per_byte: f64,
+        /// Of bits_per_byte, over sequences.
+        std_error: f64,
+        /// Bytes scored.
+        scored_bytes: u64,
+    },
+}
+
+/// A line of `speed.jsonl`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Speed {
+    /// Steps done.
+    pub step: u64,
+    /// Seconds of training since the run began.
+    pub seconds: f64,
+    /// Symbols a second since the last line.
+    pub bytes_per_second: f64,
+    /// Share of the machine's measured matrix rate.
+    pub mfu: f64,
+    /// Share of the time spent waiting for data.
+    pub data_wait: f64,
+}
+
+/// A file of JSON lines that grows.
+#[derive(Debug)]
+pub struct JsonLines {
+    file: File,
+    path: PathBuf,
+}
+
+impl JsonLines {
+    /// Opens `path` to continue after `step`: lines of later steps, of a part of the run that is done again, go.
+    pub fn open(path: &Path, step: u64) -> Result<Self> {
+        if let Ok(text) = fs::read_to_string(path) {
+            let kept: String =
+                text.split_inclusive('\n').filter(|line| line_step(line).is_some_and(|at| at <= step)).collect();
+            if kept != text {
+                let temporary = path.with_extension("jsonl.tmp");
+                fs::write(&temporary, kept).at(&temporary)?;
+                fs::rename(&temporary, path).at(path)?;
+            }
+        }
+        let file = OpenOptions::new().create(true).append(true).open(path).at(path)?;
+        Ok(JsonLines { file, path: path.to_owned() })
+    }
+
+    /// Adds a line.
+    pub fn write(&mut self, line: &impl Serialize) -> Result<()> {
+        let mut text = serde_json::to_string(line).expect("a metric has no value that JSON lacks");
+        text.push('\n');
+        self.file.write_all(text.as_bytes()).at(&self.path)
+    }
+}
+
+/// The step of a whole line; none of a line that was cut short.
+fn line_step(line: &str) -> Option<u64> {
+    let value: serde_json::Value = serde_json::from_str(line.strip_suffix('\n')?).ok()?;
+    value.get("step")?.as_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reopening_drops_later_steps_and_a_cut_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        fs::write(&path, "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n{\"step\":2").unwrap();
+        let mut lines = JsonLines::open(&path, 2).unwrap();
+        lines.write(&serde_json::json!({"step": 9})).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"step\":1}\n{\"step\":2}\n{\"step\":9}\n");
+    }
+}

@@ -1,0 +1,90 @@
+//! What every byte sees: nothing at or after itself, everything before.
+
+mod common;
+
+use common::models::{hierarchy, random_symbols, randomise};
+use megabyte::model::{Embedding, Megabyte, ModelConfig, Position, Projection};
+use tch::{Device, Kind, Tensor};
+
+fn models() -> Vec<ModelConfig> {
+    let two = hierarchy(&[(4, 16, 1, 2), (1, 8, 1, 2)], 24);
+    let three = hierarchy(&[(12, 24, 1, 2), (3, 16, 1, 2), (1, 8, 1, 2)], 36);
+    let four = hierarchy(&[(16, 32, 1, 2), (8, 16, 1, 2), (2, 8, 1, 2), (1, 8, 1, 2)], 32);
+    let linear = ModelConfig {
+        embedding: Embedding::Linear,
+        byte_dim: 4,
+        projection: Projection::Linear,
+        position: Position::Rotary,
+        ..three.clone()
+    };
+    vec![two, three, four, linear]
+}
+
+/// For each pair (s, t) whether changing byte s changes the logits at t: rows of `true` where it does.
+fn influence(config: &ModelConfig, seed: u64) -> Vec<Vec<bool>> {
+    let model = Megabyte::new(config, Kind::Double, Device::Cpu, seed).unwrap();
+    randomise(&model, seed as i64);
+    let _guard = tch::no_grad_guard();
+    let length = config.context as i64;
+    let symbols = random_symbols(config, 1, config.context, seed);
+    let changed = symbols.repeat([length, 1]);
+    // Row s has byte s replaced by another.
+    let diagonal = Tensor::eye(length, (Kind::Int64, Device::Cpu));
+    let changed = (changed + diagonal * 77).remainder(256);
+    let before = model.forward(&symbols, 0.0).unwrap();
+    let after = model.forward(&changed, 0.0).unwrap();
+    let moved = (after - before).abs().amax([-1], false).gt(0.0).to_kind(Kind::Uint8);
+    (0..length).map(|s| Vec::<u8>::try_from(moved.get(s)).unwrap().into_iter().map(|m| m == 1).collect()).collect()
+}
+
+#[test]
+fn a_byte_changes_no_logit_at_or_before_itself_and_every_one_after() {
+    for (m, config) in models().iter().enumerate() {
+        // A change may cancel or die in a ReLU once; over several models it must show.
+        let mut seen = vec![vec![false; config.context]; config.context];
+        for seed in 0..4 {
+            for (s, row) in influence(config, 10 * m as u64 + seed).into_iter().enumerate() {
+                for (t, moved) in row.into_iter().enumerate() {
+                    assert!(!(moved && t <= s), "model {m}: byte {s} changes the logits at {t}");
+                    seen[s][t] |= moved;
+                }
+            }
+        }
+        for s in 0..config.context {
+            for t in s + 1..config.context {
+                assert!(seen[s][t], "model {m}: byte {s} never changes the logits at {t}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sequence_does_not_depend_on_its_neighbours() {
+    for config in models() {
+        let model = Megabyte::new(&config, Kind::Double, Device::Cpu, 5).unwrap();
+        randomise(&model, 5);
+        let _guard = tch::no_grad_guard();
+        let symbols = random_symbols(&config, 3, config.context, 6);
+        let together = model.forward(&symbols, 0.0).unwrap();
+        for row in 0..3 {
+            let alone = model.forward(&symbols.narrow(0, row, 1), 0.0).unwrap();
+            let difference = f64::try_from((together.narrow(0, row, 1) - alone).abs().max()).unwrap();
+            assert!(difference < 1e-12, "{difference:e}");
+        }
+    }
+}
+
+#[test]
+fn every_byte_value_counts_in_the_loss_zero_too() {
+    let config = hierarchy(&[(4, 16, 1, 2), (1, 8, 1, 2)], 256);
+    let model = Megabyte::new(&config, Kind::Double, Device::Cpu, 1).unwrap();
+    randomise(&model, 1);
+    let symbols = Tensor::arange(256, (Kind::Int64, Device::Cpu)).view([1, 256]);
+    let nats = megabyte::model::loss::each_nats(&model, &symbols).unwrap();
+    let expected = model.forward(&symbols, 0.0).unwrap().log_softmax(-1, Kind::Double);
+    let expected = -expected.gather(-1, &symbols.unsqueeze(-1), false).squeeze_dim(-1);
+    assert!(f64::try_from((&nats - expected).abs().max()).unwrap() < 1e-12);
+    assert!(bool::try_from(nats.gt(0.0).all()).unwrap());
+    let total = megabyte::model::loss::total_nats(&model, &symbols, 0.0).unwrap();
+    assert!((f64::try_from(total).unwrap() - f64::try_from(nats.sum(Kind::Double)).unwrap()).abs() < 1e-9);
+}

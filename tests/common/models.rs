@@ -1,0 +1,31 @@
+//! Small models with weights that make every part of them matter.
+
+use megabyte::model::{LevelConfig, Megabyte, ModelConfig};
+use tch::{Device, Kind, Tensor};
+
+/// The paper's options with levels (unit, n_embd, n_layer, n_head), and no dropout.
+pub fn hierarchy(levels: &[(usize, usize, usize, usize)], context: usize) -> ModelConfig {
+    let levels: Vec<LevelConfig> =
+        levels.iter().map(|&(unit, n_embd, n_layer, n_head)| LevelConfig { unit, n_embd, n_layer, n_head }).collect();
+    let text = format!("context = {context}\ndropout = 0.0\nlevel = []");
+    let config: ModelConfig = toml::from_str(&text).unwrap();
+    ModelConfig { levels, ..config }
+}
+
+/// Draws every parameter anew: gains around 1, all else wide enough that attention is far from uniform.
+pub fn randomise(model: &Megabyte, seed: i64) {
+    tch::manual_seed(seed);
+    tch::no_grad(|| {
+        for (name, tensor) in model.parameters().iter() {
+            let noise = tensor.randn_like();
+            let value = if name.contains("norm.weight") { 1.0 + 0.2 * noise } else { 0.3 * noise };
+            tensor.shallow_clone().copy_(&value);
+        }
+    });
+}
+
+/// Symbols (rows, length) of the whole vocabulary.
+pub fn random_symbols(config: &ModelConfig, rows: usize, length: usize, seed: u64) -> Tensor {
+    tch::manual_seed(seed as i64);
+    Tensor::randint(config.vocab as i64, [rows as i64, length as i64], (Kind::Int64, Device::Cpu))
+}
