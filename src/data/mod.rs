@@ -10,6 +10,7 @@
 
 mod cache;
 mod dataset;
+pub mod download;
 mod loader;
 mod manifest;
 mod order;

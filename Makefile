@@ -1,0 +1,50 @@
+# `make` lists what there is. Everything that is installed goes into .venv; nothing else of the machine changes.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+CARGO ?= cargo
+READY := .venv/.ready
+EXAMPLES := $(basename $(notdir $(wildcard examples/*.rs)))
+
+.PHONY: help setup build test examples lint demo bench dist clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: $(READY) ## libtorch 2.11.0 from the PyTorch wheel, in .venv; once
+$(READY): requirements.txt scripts/setup.sh
+	PYTHON="$(PYTHON)" CARGO="$(CARGO)" scripts/setup.sh
+	touch $@
+
+build: setup ## target/release/megabyte
+	$(CARGO) build --release
+
+test: setup ## every test, the documentation's examples, and the programs in examples/
+	$(CARGO) test --release
+	$(MAKE) examples
+
+examples: setup ## run each program in examples/
+	for name in $(EXAMPLES); do echo "== example $$name"; $(CARGO) run --release --quiet --example "$$name"; done
+
+lint: setup ## formatting, clippy and documentation, with warnings as errors
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --no-deps
+
+demo: build ## train three small models on real data and show what they make: runs/demo/report.html
+	scripts/demo.sh
+
+bench: build ## measure this project's parts, then beside other implementations
+	$(CARGO) bench
+	.venv/bin/python benches/peers/run.py
+
+dist: build ## dist/megabyte-VERSION-linux-x86_64.tar.gz, for machines with PyTorch 2.11 and no Rust
+	scripts/dist.sh
+
+clean: ## remove what was built; .venv, data/ and runs/ stay
+	$(CARGO) clean
+	rm -rf dist
