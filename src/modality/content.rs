@@ -23,8 +23,11 @@ pub(super) struct Kind {
     pub name: &'static str,
 }
 
-/// Marks at fixed offsets. The first row whose marks all match decides.
-const MARKS: &[(&[(usize, &[u8])], Reader, &str)] = &[
+/// Bytes at an offset.
+type Mark = (usize, &'static [u8]);
+
+/// The first row whose marks all match decides.
+const KINDS: &[(&[Mark], Reader, &str)] = &[
     (&[(0, b"\x89PNG\r\n\x1a\n")], Reader::Png, "a PNG image"),
     (&[(0, b"\xff\xd8\xff")], Reader::Jpeg, "a JPEG image"),
     (&[(0, b"RIFF"), (8, b"WAVE")], Reader::Wav, "a WAV file"),
@@ -59,8 +62,8 @@ const MARKS: &[(&[(usize, &[u8])], Reader, &str)] = &[
 
 /// The kind of a content, by its first bytes alone: names of files lie.
 pub(super) fn kind(content: &[u8]) -> Kind {
-    let has = |&(offset, mark): &(usize, &[u8])| content.get(offset..).is_some_and(|rest| rest.starts_with(mark));
-    if let Some(&(_, reader, name)) = MARKS.iter().find(|(marks, ..)| marks.iter().all(has)) {
+    let has = |&(offset, mark): &Mark| content.get(offset..).is_some_and(|rest| rest.starts_with(mark));
+    if let Some(&(_, reader, name)) = KINDS.iter().find(|(marks, ..)| marks.iter().all(has)) {
         return Kind { reader, name };
     }
     let (reader, name) = match content {
