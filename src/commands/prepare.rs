@@ -26,6 +26,7 @@ pub fn run(args: PrepareArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         object["out"] = json!(args.out);
         return print_json(&object);
     }
+    // Each skipped file was told while the work went on.
     print(&format!("{}wrote {}", table(&summary), args.out.display()))
 }
 
@@ -43,7 +44,6 @@ pub(super) fn table(manifest: &Manifest) -> String {
         thousands(manifest.duplicates),
         thousands(manifest.skipped.len() as u64)
     );
-    text.push_str(&skipped(&manifest.skipped));
     for warning in &manifest.warnings {
         let _ = writeln!(text, "warning: {warning}");
     }

@@ -45,7 +45,7 @@ pub(super) fn raw(path: &Path, data: Option<&DataConfig>, progress: &dyn Progres
     }
     report.line("skipped", thousands(unread.len() as u64));
     report.text.push_str(&skipped(&unread));
-    if let Some((modality, _)) = counts.iter().max_by_key(|(_, count)| count.bytes) {
+    if let Some((modality, _)) = counts.iter().max_by_key(|(_, count)| count.items) {
         report.line("next", format!("megabyte prepare {} --modality {modality} --out DIR", path.display()));
     }
     report.set("files", found.files.len());
@@ -91,6 +91,7 @@ pub(super) fn prepared(path: &Path, verify: bool, progress: &dyn Progress) -> an
     report.line("shards", manifest.shards.len());
     report.line("checksums", checked(verify));
     report.text.push_str(&table(&manifest));
+    report.text.push_str(&skipped(&manifest.skipped));
     if let (Some(report), serde_json::Value::Object(manifest)) = (report.json.as_object_mut(), json!(manifest)) {
         report.extend(manifest);
     }
