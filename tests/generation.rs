@@ -37,7 +37,7 @@ fn rows(symbols: &Tensor) -> Vec<Vec<i64>> {
 fn cached_logits_equal_the_full_pass_after_every_prompt_length() {
     for (m, config) in models().iter().enumerate() {
         let mut model = Megabyte::new(config, Kind::Float, Device::Cpu, m as u64).unwrap();
-        randomise(&model, m as i64);
+        randomise(&model, m as i64, 0.3);
         model.freeze();
         let symbols = random_symbols(config, 2, config.context, m as u64);
         let full = tch::no_grad(|| model.forward(&symbols, 0.0).unwrap());
@@ -65,7 +65,7 @@ fn cached_logits_equal_the_full_pass_after_every_prompt_length() {
 fn greedy_output_is_that_of_full_passes() {
     for (m, config) in models().iter().enumerate() {
         let mut model = Megabyte::new(config, Kind::Float, Device::Cpu, m as u64).unwrap();
-        randomise(&model, m as i64);
+        randomise(&model, m as i64, 0.3);
         model.freeze();
         let prompt = vec![10, 200, 0, 255, 7];
         let sample = SampleConfig { temperature: 0.0, ..SampleConfig::default() };
@@ -94,7 +94,7 @@ fn greedy_output_is_that_of_full_passes() {
 fn a_row_of_a_batch_is_what_it_is_alone() {
     let config = hierarchy(&[(4, 16, 2, 2), (1, 12, 2, 3)], 64);
     let mut model = Megabyte::new(&config, Kind::Float, Device::Cpu, 3).unwrap();
-    randomise(&model, 3);
+    randomise(&model, 3, 0.3);
     model.freeze();
     let request = |count| Request {
         prompt: b"abc".to_vec(),
@@ -112,7 +112,7 @@ fn a_row_of_a_batch_is_what_it_is_alone() {
 fn a_sequence_longer_than_the_context_goes_on() {
     let config = hierarchy(&[(4, 16, 1, 2), (1, 12, 1, 3)], 16);
     let mut model = Megabyte::new(&config, Kind::Float, Device::Cpu, 3).unwrap();
-    randomise(&model, 3);
+    randomise(&model, 3, 0.3);
     model.freeze();
     let request = Request { prompt: b"abc".to_vec(), length: 75, count: 1, sample: SampleConfig::default() };
     let sequence = &generate(&model, &request, &Quiet).unwrap()[0];
@@ -129,7 +129,7 @@ fn the_end_symbol_ends_a_sequence() {
     config.vocab = 257;
     config.tie = false;
     let mut model = Megabyte::new(&config, Kind::Float, Device::Cpu, 3).unwrap();
-    randomise(&model, 3);
+    randomise(&model, 3, 0.3);
     // Whatever the last level says, the end symbol is the likeliest: its row is the norm's bias, scaled up.
     tch::no_grad(|| {
         let named = |wanted: &str| model.parameters().iter().find(|(name, _)| *name == wanted).unwrap().1;

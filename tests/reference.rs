@@ -75,7 +75,8 @@ fn compare(kind: Kind, dtype: &str, tolerance: f64) {
     let mut ours = Vec::new();
     for (i, (name, config)) in cases().into_iter().enumerate() {
         let model = Megabyte::new(&config, kind, Device::Cpu, i as u64).unwrap();
-        randomise(&model, 100 + i as i64);
+        // Wide weights magnify the rounding of float32.
+        randomise(&model, 100 + i as i64, if kind == Kind::Double { 0.3 } else { 0.1 });
         let place = root.path().join(format!("{i:03}"));
         std::fs::create_dir(&place).unwrap();
         folder::save(&place, &layout, &model).unwrap();

@@ -33,7 +33,9 @@ fn contents(card: &Card) -> String {
 fn list() -> anyhow::Result<()> {
     let cards = card::list()?;
     if cards.is_empty() {
-        bail!("there are no cards in ./datasets or beside the program; give a card's path, such as datasets/enwik8.toml");
+        bail!(
+            "there are no cards in ./datasets or beside the program; give a card's path, such as datasets/enwik8.toml"
+        );
     }
     for Card { name, modality, bytes, licence, title, .. } in cards {
         let size = bytes as f64 / 1e6;

@@ -224,7 +224,7 @@ impl Observer for Watch {
         }
     }
 
-    fn stop(&self) -> bool {
+    fn stop(&mut self) -> bool {
         stopped()
     }
 }

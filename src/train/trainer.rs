@@ -38,7 +38,7 @@ pub trait Observer {
     /// Called for each event.
     fn event(&mut self, event: Event<'_>);
     /// Whether to save and stop after this step.
-    fn stop(&self) -> bool;
+    fn stop(&mut self) -> bool;
 }
 
 /// How a run ended.

@@ -1,10 +1,9 @@
 //! What the tests share; each of them uses a part.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 pub mod models;
 
 // Each test program uses its own part.
-#![allow(dead_code, clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 

@@ -12,13 +12,13 @@ pub fn hierarchy(levels: &[(usize, usize, usize, usize)], context: usize) -> Mod
     ModelConfig { levels, ..config }
 }
 
-/// Draws every parameter anew: gains around 1, all else wide enough that attention is far from uniform.
-pub fn randomise(model: &Megabyte, seed: i64) {
+/// Draws every parameter anew: gains around 1, all else wide enough, at 0.3, that attention is far from uniform.
+pub fn randomise(model: &Megabyte, seed: i64, std: f64) {
     tch::manual_seed(seed);
     tch::no_grad(|| {
         for (name, tensor) in model.parameters().iter() {
             let noise = tensor.randn_like();
-            let value = if name.contains("norm.weight") { 1.0 + 0.2 * noise } else { 0.3 * noise };
+            let value = if name.contains("norm.weight") { 1.0 + 0.2 * noise } else { std * noise };
             tensor.shallow_clone().copy_(&value);
         }
     });
