@@ -10,12 +10,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused something on a path.
-    #[error("{}: {source}", path.display())]
+    // Not a `source`: the message has it already, and whoever prints the chain would print it twice.
+    #[error("{}: {error}", path.display())]
     Io {
         /// The file or folder.
         path: PathBuf,
         /// What the system said.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// A file is damaged, of another format, or of a kind that is not supported.
     #[error("{}: {reason}", path.display())]
@@ -52,13 +53,19 @@ pub enum Error {
     Usage(String),
     /// libtorch failed.
     #[error("libtorch: {0}")]
-    Torch(#[from] tch::TchError),
+    Torch(tch::TchError),
+}
+
+impl From<tch::TchError> for Error {
+    fn from(error: tch::TchError) -> Self {
+        Error::Torch(error)
+    }
 }
 
 impl Error {
     /// An error of the operating system on `path`.
-    pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
-        Error::Io { path: path.as_ref().to_owned(), source }
+    pub fn io(path: impl AsRef<Path>, error: std::io::Error) -> Self {
+        Error::Io { path: path.as_ref().to_owned(), error }
     }
 
     /// A damaged or unsupported file.
@@ -85,6 +92,6 @@ pub trait IoContext<T> {
 
 impl<T> IoContext<T> for std::io::Result<T> {
     fn at(self, path: impl AsRef<Path>) -> Result<T> {
-        self.map_err(|source| Error::io(path, source))
+        self.map_err(|error| Error::io(path, error))
     }
 }

@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     // A panic is a defect of this program; a backtrace would tell its user nothing.
     panic::set_hook(Box::new(|info| {
         let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
-        let message = info.payload_as_str().unwrap_or("unknown cause");
+        let message = info.payload_as_str().unwrap_or("of unknown cause");
         eprintln!("error: internal: {message}{place}");
     }));
     match panic::catch_unwind(|| commands::run(cli.verb)) {

@@ -8,7 +8,7 @@ use tch::{Device, Kind, Tensor};
 
 fn models() -> Vec<ModelConfig> {
     let two = hierarchy(&[(4, 16, 1, 2), (1, 8, 1, 2)], 24);
-    let three = hierarchy(&[(12, 24, 1, 2), (3, 16, 1, 2), (1, 8, 1, 2)], 36);
+    let three = hierarchy(&[(12, 24, 1, 2), (3, 24, 1, 2), (1, 8, 1, 2)], 36);
     let four = hierarchy(&[(16, 32, 1, 2), (8, 16, 1, 2), (2, 8, 1, 2), (1, 8, 1, 2)], 32);
     let linear = ModelConfig {
         embedding: Embedding::Linear,
@@ -33,7 +33,8 @@ fn influence(config: &ModelConfig, seed: u64) -> Vec<Vec<bool>> {
     let changed = (changed + diagonal * 77).remainder(256);
     let before = model.forward(&symbols, 0.0).unwrap();
     let after = model.forward(&changed, 0.0).unwrap();
-    let moved = (after - before).abs().amax([-1], false).gt(0.0).to_kind(Kind::Uint8);
+    // Far above rounding, which differs with the place in a batch, and far below any real effect.
+    let moved = (after - before).abs().amax([-1], false).gt(1e-11).to_kind(Kind::Uint8);
     (0..length).map(|s| Vec::<u8>::try_from(moved.get(s)).unwrap().into_iter().map(|m| m == 1).collect()).collect()
 }
 

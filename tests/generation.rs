@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 fn models() -> Vec<ModelConfig> {
     let one = hierarchy(&[(1, 16, 2, 2)], 32);
     let two = hierarchy(&[(4, 16, 2, 2), (1, 12, 2, 3)], 32);
-    let three = hierarchy(&[(12, 24, 2, 2), (3, 16, 1, 2), (1, 12, 2, 3)], 36);
+    let three = hierarchy(&[(12, 24, 2, 2), (3, 24, 1, 2), (1, 12, 2, 3)], 36);
     let mut models = vec![one.clone(), two.clone(), three.clone()];
     for base in [one, two, three] {
         models.push(ModelConfig { position: Position::Rotary, qk_norm: true, ..base.clone() });

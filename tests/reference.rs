@@ -30,7 +30,7 @@ fn cases() -> Vec<(String, ModelConfig)> {
         config.byte_dim = 6;
         config.projection = Projection::Linear;
     };
-    let three = hierarchy(&[(12, 24, 2, 2), (3, 16, 1, 2), (1, 12, 2, 3)], 48);
+    let three = hierarchy(&[(12, 24, 2, 2), (3, 24, 1, 2), (1, 12, 2, 3)], 48);
     let mut cases = vec![
         ("one level", hierarchy(&[(1, 16, 2, 2)], 24)),
         ("two levels", base.clone()),

@@ -102,7 +102,7 @@ def generate(args: argparse.Namespace, config: Config, rows: int, device: torch.
     if out.numel() != config.context:
         raise SystemExit(f"generated a sequence of {out.numel()} bytes, expected {config.context}")
     generated = config.context - kept
-    return {"bytes_per_second": generated / seconds, "bytes": generated, "seconds": seconds}
+    return {"bytes_per_second": generated / seconds, "bytes": generated, "seconds": seconds, "whole": kept == 0}
 
 
 def ceiling(args: argparse.Namespace, config: Config, rows: int, device: torch.device) -> dict:

@@ -17,7 +17,7 @@ OURS = "megabyte"
 
 def wanted(name: str, only: list[str]) -> bool:
     """Whether an entry was asked for."""
-    return not only or any(name.lower().startswith(start.lower()) for start in only)
+    return not only or any(name.startswith(start) for start in only)
 
 
 def command(*words: str) -> str:
@@ -77,14 +77,15 @@ def cells(table: dict, about: dict) -> list[list[str]]:
         best = max(row["runs"], key=lambda run: run["bytes_per_second"])
         rate = best["bytes_per_second"]
         # A tail is slower than the whole, so that a ratio of the two would flatter.
-        whole = training or best["bytes"] == max(run["bytes"] for other in table["rows"] for run in other["runs"])
+        whole = best.get("whole", True)
         ratio = f"{ours / rate:.2f}" if ours and whole else "-"
-        dtype = best.get("dtype", row["dtype"])
+        # What this project generates in is its own to say.
+        dtype = row["dtype"] if training or row["name"] != OURS else best.get("dtype", "-")
         line = [row["name"], dtype, f"{rate:,.0f}", f"{statistics.median(rates(row)):,.0f}", ratio]
         if training:
             flops = row["flops_per_byte"]
-            share = rate * flops / about["matrix_flops"][row["dtype"]]
-            line += [f"{best['ms_per_step']:.1f}", f"{best['parameters']:,}", f"{flops / 1e3:,.0f}", f"{share:.0%}"]
+            line += [f"{best['ms_per_step']:.1f}", f"{best['parameters']:,}"]
+            line += [f"{flops / 1e3:,.0f}", f"{rate * flops / about['matrix_flops'][row['dtype']]:.0%}"] if flops else ["-", "-"]
         else:
             line.append(f"{best['bytes']:,}" if whole else f"last {best['bytes']:,}")
         lines.append(line)

@@ -136,11 +136,24 @@ class Bench:
         return result_of(run(command, self.env, self.args.timeout))
 
     def measure(self, what: str, size: str, entry: Entry) -> dict:
-        """One measurement of one entry; `bytes_per_second` is in it."""
+        """One measurement of one entry, with all that the tables need."""
         result = self.python(what, size, entry) if entry.builder else self.ours(what, size, entry)
-        if not result.get("bytes_per_second", 0) > 0:
-            raise Failed(f"reported no bytes_per_second: {result}")
+        wanted = ["bytes_per_second", "ms_per_step", "parameters"] if what == "train" else ["bytes_per_second", "bytes"]
+        for key in wanted:
+            if not result.get(key, 0) > 0:
+                raise Failed(f"reported no {key}: {result}")
         return result
+
+
+def flops(bench: Bench, size: str, entry: Entry, formula: float) -> float | None:
+    """Operations of a training step a byte: by the formula for the paper's model, counted for the others."""
+    if not entry.requirements:
+        return formula
+    try:
+        return bench.python("count", size, entry)["flops_per_byte"]
+    except Failed as failure:
+        say(f"{size}: the operations of {entry.name} can't be counted: {failure}")
+        return None
 
 
 def session(args: argparse.Namespace) -> dict:
@@ -166,15 +179,14 @@ def session(args: argparse.Namespace) -> dict:
                         continue
                     rows[entry.name]["runs"].append(run_)
                     say(f"{size} {what} round {round_ + 1}: {entry.name} {run_['bytes_per_second']:,.0f} bytes/s")
-                ceilings.append(bench.python("ceiling", size))
-            if what == "train":
-                for entry in entries:
-                    row = rows[entry.name]
-                    if row["runs"]:
-                        counted = entry.builder and not row["runs"][0].get("flops_per_byte")
-                        row["flops_per_byte"] = (
-                            bench.python("count", size, entry)["flops_per_byte"] if counted else formula
-                        )
+                try:
+                    ceilings.append(bench.python("ceiling", size))
+                except Failed as failure:
+                    say(f"{size} {what} round {round_ + 1}: matrix rate failed: {failure}")
+            for entry in entries if what == "train" else []:
+                row = rows[entry.name]
+                if row["runs"]:
+                    row["flops_per_byte"] = flops(bench, size, entry, formula)
             tables.append({"size": size, "what": what, "rows": list(rows.values())})
     return {
         "machine": report.machine(ROOT, args, ceilings),

@@ -2,14 +2,14 @@
 
 pub mod bench;
 pub mod device;
-//pub mod doctor;
-//pub mod download;
+pub mod doctor;
+pub mod download;
 pub mod eval;
 pub mod generate;
-//pub mod inspect;
+pub mod inspect;
 pub mod output;
-//pub mod prepare;
-//pub mod report;
+pub mod prepare;
+pub mod report;
 pub mod terminal;
 pub mod train;
 
@@ -20,14 +20,14 @@ use terminal::Terminal;
 pub fn run(verb: Verb) -> anyhow::Result<()> {
     let terminal = Terminal::new();
     match verb {
-        Verb::Prepare(_) => anyhow::bail!("not merged yet"),
-        Verb::Inspect(_) => anyhow::bail!("not merged yet"),
+        Verb::Prepare(args) => prepare::run(args, &terminal),
+        Verb::Inspect(args) => inspect::run(args, &terminal),
         Verb::Train(args) => train::run(args, &terminal),
         Verb::Generate(args) => generate::run(args, &terminal),
         Verb::Eval(args) => eval::run(args, &terminal),
         Verb::Bench(args) => bench::run(args),
-        Verb::Download(_) => anyhow::bail!("not merged yet"),
-        Verb::Report(_) => anyhow::bail!("not merged yet"),
-        Verb::Doctor(_) => anyhow::bail!("not merged yet"),
+        Verb::Download(args) => download::run(args, &terminal),
+        Verb::Report(args) => report::run(args),
+        Verb::Doctor(args) => doctor::run(args),
     }
 }

@@ -18,26 +18,45 @@ use crate::{Error, Result};
 /// Fails as [`prepare`] does, where the layouts differ (the error names the key), and where there is no place for a
 /// cache.
 pub fn prepared(sources: &[PathBuf], data: &DataConfig, progress: &dyn Progress) -> Result<PathBuf> {
-    if sources.is_empty() {
-        return Err(Error::config("data.sources", "is empty: name files, folders or a prepared folder (--data)"));
+    match already(sources, data)? {
+        Some(folder) => Ok(folder),
+        None => cached(sources, data, &cache_folder()?, progress),
     }
-    let layout = data.layout()?;
-    if let [folder] = sources
-        && Manifest::is_at(folder)
-    {
-        expect_layout(&layout, &Manifest::load(folder)?.layout, folder)?;
-        return Ok(folder.clone());
+}
+
+/// As [`prepared`], with a cache of the caller's choice.
+pub fn prepared_in(cache: &Path, sources: &[PathBuf], data: &DataConfig, progress: &dyn Progress) -> Result<PathBuf> {
+    match already(sources, data)? {
+        Some(folder) => Ok(folder),
+        None => cached(sources, data, cache, progress),
     }
+}
+
+/// The only source, where it is a prepared folder of the right layout.
+fn already(sources: &[PathBuf], data: &DataConfig) -> Result<Option<PathBuf>> {
+    match sources {
+        [] => {
+            let reason = "is empty: name files, folders or a prepared folder (--data)";
+            Err(Error::config("data.sources", reason))
+        }
+        [folder] if Manifest::is_at(folder) => {
+            expect_layout(&data.layout()?, &Manifest::load(folder)?.layout, folder)?;
+            Ok(Some(folder.clone()))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn cached(sources: &[PathBuf], data: &DataConfig, cache: &Path, progress: &dyn Progress) -> Result<PathBuf> {
     let found = walk(sources)?;
-    let cache = cache_folder()?;
     let folder = cache.join(key(&found, data)?);
     if Manifest::is_at(&folder) {
         progress.note(&format!("using data prepared earlier, in {}", folder.display()));
         return Ok(folder);
     }
-    std::fs::create_dir_all(&cache).at(&cache)?;
+    std::fs::create_dir_all(cache).at(cache)?;
     // Prepared beside and renamed, so that two runs that begin together don't meet in one folder.
-    let beside = tempfile::Builder::new().prefix(".preparing-").tempdir_in(&cache).at(&cache)?;
+    let beside = tempfile::Builder::new().prefix(".preparing-").tempdir_in(cache).at(cache)?;
     let inside = beside.path().join("data");
     prepare(sources, data, &inside, progress)?;
     match std::fs::rename(&inside, &folder) {

@@ -152,7 +152,7 @@ impl Dataset {
                 progress.advance(shard.bytes());
             }
             if progress.cancelled() {
-                return Err(Error::Usage("stopped before every checksum was checked".to_owned()));
+                return Err(Error::Interrupted);
             }
         }
         Ok(())

@@ -180,14 +180,10 @@ pub(super) fn difference(ours: &Layout, theirs: &Layout) -> Option<(String, Stri
     if ours.modality() != theirs.modality() {
         return Some(("data.modality".to_owned(), ours.modality().to_string(), theirs.modality().to_string()));
     }
-    let keys = |layout: &Layout| match serde_json::to_value(layout) {
-        Ok(serde_json::Value::Object(mut object)) => object.remove("layout").unwrap_or_default(),
-        _ => serde_json::Value::Null,
-    };
-    let (ours, theirs) = (keys(ours), keys(theirs));
-    let names = ours.as_object()?.keys();
-    names
-        .filter(|name| ours[name.as_str()] != theirs[name.as_str()])
-        .map(|name| (format!("data.{name}"), ours[name.as_str()].to_string(), theirs[name.as_str()].to_string()))
-        .next()
+    let (ours, theirs) = (ours.keys(), theirs.keys());
+    let differing = ours.into_iter().find(|(key, value)| theirs.get(key) != Some(value));
+    differing.map(|(key, value)| {
+        let other = theirs.get(&key).map_or("nothing".to_owned(), ToString::to_string);
+        (format!("data.{key}"), value.to_string(), other)
+    })
 }

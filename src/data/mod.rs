@@ -22,7 +22,7 @@ mod source;
 mod split;
 mod writer;
 
-pub use cache::prepared;
+pub use cache::{prepared, prepared_in};
 pub use dataset::{Dataset, Item};
 pub use loader::Loader;
 pub use manifest::{Count, Manifest, ShardInfo, Skipped, Summary};

@@ -1,7 +1,6 @@
 //! Files to shards.
 
 use std::collections::HashSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -31,7 +30,8 @@ const NOTES: usize = 10;
 /// What an earlier call wrote to `out` is replaced, at the end; other files there are left alone. When the work is
 /// cancelled or fails, `out` is as it was.
 ///
-/// Fails where a source is missing, where no file can be used, and where `out` can't be written.
+/// Fails where a source is missing, where no file can be used, and where `out` can't be written; with
+/// [`Error::Interrupted`] when the work was cancelled.
 pub fn prepare(sources: &[PathBuf], data: &DataConfig, out: &Path, progress: &dyn Progress) -> Result<Summary> {
     let layout = data.layout()?;
     let found = walk(sources)?;
@@ -66,7 +66,7 @@ fn write(found: &Walk, layout: &Layout, cut_over: u64, out: &Path, progress: &dy
     for chunk in chunks(&found.files) {
         let encoded: Vec<_> = chunk.par_iter().map(|file| read(file, adapter.as_ref(), progress)).collect();
         if progress.cancelled() {
-            return Err(Error::Usage(format!("stopped: {} is as it was before", out.display())));
+            return Err(Error::Interrupted);
         }
         for (file, encoded) in chunk.iter().zip(encoded) {
             let document = match encoded {
@@ -167,8 +167,7 @@ fn read(file: &SourceFile, adapter: &dyn Adapter, progress: &dyn Progress) -> Re
     Ok(Document { bytes, hash })
 }
 
-/// Encodes a file's content; the error is the reason why it can't be used. Files come from anywhere, so a decoder
-/// that panics on one costs that file and not the others.
+/// Encodes a file's content; the error is the reason why it can't be used.
 pub(super) fn encode(adapter: &dyn Adapter, content: &[u8]) -> Result<Vec<u8>, String> {
     if content.is_empty() {
         return Err("is empty".to_owned());
@@ -176,8 +175,7 @@ pub(super) fn encode(adapter: &dyn Adapter, content: &[u8]) -> Result<Vec<u8>, S
     if is_shard(content) {
         return Err("is a shard of prepared data".to_owned());
     }
-    let encoded = catch_unwind(AssertUnwindSafe(|| adapter.encode(content)));
-    let bytes = encoded.map_err(|_| "makes its decoder fail".to_owned())?.map_err(|error| error.to_string())?;
+    let bytes = adapter.encode(content).map_err(|error| error.to_string())?;
     if bytes.is_empty() { Err("has no content".to_owned()) } else { Ok(bytes) }
 }
 

@@ -232,6 +232,7 @@ fn parse(file: &[u8]) -> Result<(Header, [usize; 3]), String> {
     let index = PREFIX.checked_add(header_len).ok_or_else(cut_short)?;
     let header = file.get(PREFIX..index).ok_or_else(cut_short)?;
     let header: Header = serde_json::from_slice(header).map_err(|error| format!("has a damaged header ({error})"))?;
+    header.layout.validate().map_err(|error| format!("has a damaged header ({error})"))?;
 
     let sizes = || {
         let names = usize::try_from(header.items).ok()?.checked_mul(ENTRY)?.checked_add(index)?;

@@ -104,7 +104,10 @@ fn flac(layout: &AudioLayout, item: &[u8]) -> Result<Vec<u8>> {
     let config = config.into_verified().map_err(|(_, error)| failed("FLAC")(error))?;
     let bits = 8 * layout.bytes_per_sample();
     let source = flacenc::source::MemSource::from_samples(&samples, 1, bits, layout.rate as usize);
-    let stream = flacenc::encode_with_fixed_block_size(&config, source, config.block_size).map_err(failed("FLAC"))?;
+    let mut stream =
+        flacenc::encode_with_fixed_block_size(&config, source, config.block_size).map_err(failed("FLAC"))?;
+    // The header's block sizes leave out the last block (RFC 9639, 8.2); flacenc counts it.
+    stream.stream_info_mut().set_block_sizes(config.block_size, config.block_size).map_err(failed("FLAC"))?;
     let mut sink = flacenc::bitsink::ByteSink::new();
     stream.write(&mut sink).map_err(failed("FLAC"))?;
     let mut file = sink.into_inner();
@@ -160,7 +163,7 @@ fn failed<E: std::fmt::Display>(coder: &str) -> impl FnOnce(E) -> Error {
 mod tests {
     use std::io::Cursor;
 
-    use symphonia::core::audio::GenericAudioBufferRef;
+    use symphonia::core::audio::{Audio, GenericAudioBufferRef};
     use symphonia::core::codecs::audio::AudioDecoderOptions;
     use symphonia::core::formats::{FormatOptions, TrackType, probe::Hint};
     use symphonia::core::io::MediaSourceStream;
@@ -241,7 +244,7 @@ mod tests {
         // Levels of ITU-T G.711: the code's bits are inverted; sign, 3 bits of exponent, 4 of fraction.
         let level = |code: u8| {
             let bits = i32::from(!code);
-            let size = (((bits & 15) << 3) + 132 << (bits >> 4 & 7)) - 132;
+            let size = ((((bits & 15) << 3) + 132) << ((bits >> 4) & 7)) - 132;
             if bits & 128 != 0 { -size } else { size }
         };
         let mut codes: Vec<u8> = (0..=255).collect();

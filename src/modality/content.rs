@@ -23,8 +23,11 @@ pub(super) struct Kind {
     pub name: &'static str,
 }
 
-/// Marks at fixed offsets. The first row whose marks all match decides.
-const MARKS: &[(&[(usize, &[u8])], Reader, &str)] = &[
+/// Bytes at an offset.
+type Mark = (usize, &'static [u8]);
+
+/// The first row whose marks all match decides.
+const KINDS: &[(&[Mark], Reader, &str)] = &[
     (&[(0, b"\x89PNG\r\n\x1a\n")], Reader::Png, "a PNG image"),
     (&[(0, b"\xff\xd8\xff")], Reader::Jpeg, "a JPEG image"),
     (&[(0, b"RIFF"), (8, b"WAVE")], Reader::Wav, "a WAV file"),
@@ -59,15 +62,15 @@ const MARKS: &[(&[(usize, &[u8])], Reader, &str)] = &[
 
 /// The kind of a content, by its first bytes alone: names of files lie.
 pub(super) fn kind(content: &[u8]) -> Kind {
-    let has = |&(offset, mark): &(usize, &[u8])| content.get(offset..).is_some_and(|rest| rest.starts_with(mark));
-    if let Some(&(_, reader, name)) = MARKS.iter().find(|(marks, ..)| marks.iter().all(has)) {
+    let has = |&(offset, mark): &Mark| content.get(offset..).is_some_and(|rest| rest.starts_with(mark));
+    if let Some(&(_, reader, name)) = KINDS.iter().find(|(marks, ..)| marks.iter().all(has)) {
         return Kind { reader, name };
     }
     let (reader, name) = match content {
         [] => (Reader::None, "an empty file"),
-        // 12 bits of MPEG frame synchronisation, then the layer: 00 is AAC in ADTS, the others are MPEG audio.
+        // MPEG frame synchronisation, then version and layer: layer 0 is AAC in ADTS, layer bits 01 are layer III.
         [0xff, second, ..] if second & 0xf6 == 0xf0 => (Reader::Audio, "an AAC file"),
-        [0xff, second, ..] if second & 0xe0 == 0xe0 && second & 0x06 != 0 => (Reader::Audio, "an MP3 file"),
+        [0xff, second, ..] if second & 0xe0 == 0xe0 && second & 0x06 == 0x02 => (Reader::Audio, "an MP3 file"),
         _ if std::str::from_utf8(&content[..content.len().min(64)]).is_ok_and(|start| !start.contains('\0')) => {
             (Reader::None, "text")
         }
@@ -110,6 +113,8 @@ mod tests {
         assert_eq!(kind(b"RIFF").name, "text");
         assert_eq!(kind(b"\xff\xfb\x90\x00").name, "an MP3 file");
         assert_eq!(kind(b"\xff\xf1\x50\x80").name, "an AAC file");
+        // The byte order mark of UTF-16 begins like a frame of MPEG layer I.
+        assert_eq!(kind(b"\xff\xfe\x41\x00").reader, Reader::None);
         assert_eq!(kind(b"\xff\xd8\xff\xe0").reader, Reader::Jpeg);
     }
 

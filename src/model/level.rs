@@ -77,7 +77,7 @@ impl Level {
         let (sequences, bytes) = symbols.size2().expect("symbols are (S, m u)");
         let mut codes = Tensor::embedding(&self.byte_embedding, symbols, -1, false, false); // (S, m u, C)
         if let Some(position) = &self.position {
-            codes = codes + position.narrow(0, first * self.unit, bytes);
+            codes += position.narrow(0, first * self.unit, bytes);
         }
         let units = codes.reshape([sequences, bytes / self.unit, -1]);
         match &self.embed {

@@ -3,7 +3,12 @@
 
 pub mod models;
 
+// Each test program uses its own part.
+#![allow(dead_code, clippy::unwrap_used)]
+
 use std::path::{Path, PathBuf};
+
+use megabyte::modality::{Adapter, AudioFormat, AudioLayout, ImageLayout, Layout};
 
 /// A file or folder of the shared development data: `$MEGABYTE_SHARED`, else `shared` beside the repository. Prints
 /// what is skipped and gives `None` where it is absent.
@@ -16,4 +21,28 @@ pub fn shared(path: impl AsRef<Path>) -> Option<PathBuf> {
     }
     println!("skipped: {} is absent (MEGABYTE_SHARED names the folder)", path.display());
     None
+}
+
+/// Files below a shared folder, in the order of their names; none where it is absent.
+pub fn files(folder: &str) -> Vec<PathBuf> {
+    let Some(folder) = shared(folder) else { return Vec::new() };
+    let walk = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter();
+    walk.map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_type().is_file())
+        .map(|entry| entry.into_path())
+        .collect()
+}
+
+/// The adapter of a valid layout.
+pub fn image(layout: ImageLayout) -> Box<dyn Adapter> {
+    let layout = Layout::Image(layout);
+    layout.validate().unwrap();
+    layout.adapter()
+}
+
+/// The adapter of a valid layout.
+pub fn audio(rate: u32, format: AudioFormat) -> Box<dyn Adapter> {
+    let layout = Layout::Audio(AudioLayout { rate, format });
+    layout.validate().unwrap();
+    layout.adapter()
 }

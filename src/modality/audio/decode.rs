@@ -25,11 +25,14 @@ const MAX_FRAMES: usize = 1 << 29;
 /// Reads a sound file of a kind told by its content.
 pub(super) fn read(file: &[u8]) -> Result<Mono> {
     let mono = match content::kind(file).reader {
-        Reader::Wav => match wav::read(file) {
-            Wav::Read(mono) => mono,
-            Wav::Damaged(reason) => return Err(content::damaged(file, reason)),
-            Wav::Refused => read_any(file)?,
-        },
+        Reader::Wav => {
+            let file = wav::closed(file);
+            match wav::read(&file) {
+                Wav::Read(mono) => mono,
+                Wav::Damaged(reason) => return Err(content::damaged(&file, reason)),
+                Wav::Refused => read_any(&file)?,
+            }
+        }
         Reader::Audio => read_any(file)?,
         _ => return Err(content::unsupported(file, SUPPORTED, CONVERT)),
     };

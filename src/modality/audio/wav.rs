@@ -1,5 +1,6 @@
 //! WAV files through hound: the integer and float PCM of most corpora, read exactly, and everything that is written.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use hound::{Sample, SampleFormat, WavReader, WavSpec, WavWriter};
@@ -11,7 +12,7 @@ use crate::{Error, Result};
 /// What reading a WAV file came to.
 pub(super) enum Wav {
     Read(Mono),
-    /// A WAV of a kind hound doesn't know (mu-law, ADPCM, 64-bit float, lengths left open by a live recording).
+    /// A WAV of a kind hound doesn't know (mu-law, ADPCM, 64-bit float).
     Refused,
     /// The header is fine and the samples aren't.
     Damaged(String),
@@ -42,6 +43,33 @@ pub(super) fn read(file: &[u8]) -> Wav {
 
 fn collect<S: Sample, T>(reader: WavReader<Cursor<&[u8]>>, convert: impl Fn(S) -> T) -> hound::Result<Vec<T>> {
     reader.into_samples::<S>().map(|sample| sample.map(&convert)).collect()
+}
+
+/// The file with the length of its samples filled in, where a live recording or a pipe left it open (0 or near 2^32
+/// with samples following). Other files, damaged ones too, are given back as they are.
+pub(super) fn closed(file: &[u8]) -> Cow<'_, [u8]> {
+    let mut block = 1;
+    let mut at = 12;
+    // Chunks: four letters, little-endian length, content padded to an even length.
+    while let Some((header, rest)) = file.get(at..).and_then(|rest| rest.split_first_chunk::<8>()) {
+        let len = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
+        if header.starts_with(b"data") {
+            let open = (len == 0 || len >= u32::MAX - 0xff) && rest.len() < u32::MAX as usize && !rest.is_empty();
+            if open {
+                let len = (rest.len() - rest.len() % block) as u32;
+                let mut file = file.to_vec();
+                file[at + 4..at + 8].copy_from_slice(&len.to_le_bytes());
+                return Cow::Owned(file);
+            }
+            break;
+        }
+        if header.starts_with(b"fmt ") && rest.len() >= 14 {
+            // The bytes of one sample of all channels.
+            block = usize::from(u16::from_le_bytes([rest[12], rest[13]])).max(1);
+        }
+        at += 8 + len as usize + len as usize % 2;
+    }
+    Cow::Borrowed(file)
 }
 
 /// Interleaved channels to their mean.

@@ -10,7 +10,7 @@ use image::{ExtendedColorType, ImageEncoder};
 use super::{Adapter, Channels, ImageLayout, Scan, content};
 use crate::{Error, Result};
 
-/// Patches of about this many bytes suit the raster scan: the paper's 192-byte patches need two dimensions to pay.
+/// The wanted size of a patch of the raster scan, in bytes: 16 RGB pixels of a row.
 const RASTER_PATCH: usize = 48;
 
 /// One picture, one sequence of `height * width * channels` bytes.

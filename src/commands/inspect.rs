@@ -1,0 +1,128 @@
+//! `megabyte inspect`: what a path is.
+
+mod file;
+mod folder;
+mod model;
+mod run;
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use megabyte::Error;
+use megabyte::config::DataConfig;
+use megabyte::data::Manifest;
+use megabyte::data::shard::MAGIC;
+use megabyte::modality::{Layout, Modality};
+use megabyte::progress::Progress;
+use serde_json::{Value, json};
+
+use super::output::{print, print_json};
+use super::prepare::data_config;
+use crate::cli::InspectArgs;
+
+/// What there is to say about a path: for programs and for people.
+struct Report {
+    json: Value,
+    text: String,
+}
+
+impl Report {
+    fn new(kind: &str, path: &Path) -> Self {
+        let mut report = Report { json: json!({ "kind": kind, "path": path }), text: String::new() };
+        report.line(kind, path.display());
+        report
+    }
+
+    /// A line for people only.
+    fn line(&mut self, label: &str, value: impl std::fmt::Display) {
+        let _ = writeln!(self.text, "{label:<12} {value}");
+    }
+
+    /// A value for programs only.
+    fn set(&mut self, key: &str, value: impl serde::Serialize) {
+        self.json[key] = json!(value);
+    }
+
+    fn layout(&mut self, layout: &Layout) {
+        let object = json!(layout);
+        let keys = object["layout"].as_object();
+        let keys = keys.into_iter().flatten().map(|(key, value)| format!("{key} {value}").replace('"', ""));
+        let keys = keys.collect::<Vec<_>>().join(", ");
+        self.line("modality", layout.modality());
+        self.line("layout", if keys.is_empty() { "bytes as they are" } else { &keys });
+        self.set("modality", layout.modality());
+        self.set("layout", object["layout"].clone());
+    }
+}
+
+/// Runs the verb.
+pub fn run(args: InspectArgs, progress: &dyn Progress) -> anyhow::Result<()> {
+    let path = args.path.as_path();
+    let metadata = std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
+    // Where nobody says what files are, each is judged by its content.
+    let data = match (&args.modality, &args.config) {
+        (None, None) => None,
+        (modality, config) => Some(data_config(modality.as_deref(), config.as_deref(), &[])?),
+    };
+    let report = if !metadata.is_dir() {
+        let content = std::fs::read(path).map_err(|error| Error::io(path, error))?;
+        if content.starts_with(&MAGIC) {
+            folder::shard(path, args.verify)?
+        } else {
+            file::inspect(path, &content, data.as_ref())?
+        }
+    } else if Manifest::is_at(path) {
+        folder::prepared(path, args.verify, progress)?
+    } else if run::is_at(path) {
+        run::inspect(path)?
+    } else if model::is_at(path) {
+        model::inspect(path)?
+    } else {
+        folder::raw(path, data.as_ref(), progress)?
+    };
+    if args.json { print_json(&report.json) } else { print(report.text.trim_end()) }
+}
+
+/// The layout of a file: the one described, else the default of what its content looks like.
+fn layout_of(content: &[u8], data: Option<&DataConfig>) -> anyhow::Result<Layout> {
+    Ok(match data {
+        Some(data) => data.layout()?,
+        None => DataConfig::new(guess(content)).layout()?,
+    })
+}
+
+/// What content looks like by its first bytes: a picture, a sound, or else text, which is any bytes.
+fn guess(content: &[u8]) -> Modality {
+    let at = |offset: usize, mark: &[u8]| content.get(offset..).is_some_and(|rest| rest.starts_with(mark));
+    if at(0, b"\x89PNG\r\n\x1a\n") || at(0, b"\xff\xd8\xff") {
+        return Modality::Image;
+    }
+    // MPEG audio and ADTS begin with 11 or 12 set bits; UTF-16 text does too, with `ff fe`, which has the layer 11.
+    let frame = matches!(content, [0xff, second, ..] if second & 0xe0 == 0xe0 && *second < 0xfe);
+    let container = at(0, b"RIFF") && at(8, b"WAVE") || at(0, b"FORM") && at(8, b"AIF") || at(4, b"ftyp");
+    let marks: [&[u8]; 4] = [b"fLaC", b"OggS", b"ID3", b"caff"];
+    if frame || container || marks.iter().any(|mark| at(0, mark)) { Modality::Audio } else { Modality::Text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_says_what_a_file_is() {
+        let cases: [(&[u8], Modality); 9] = [
+            (b"", Modality::Text),
+            (b"hello", Modality::Text),
+            (b"\xff\xfeh\0i\0", Modality::Text),
+            (b"RIFF", Modality::Text),
+            (b"\x89PNG\r\n\x1a\n", Modality::Image),
+            (b"\xff\xd8\xff\xe0", Modality::Image),
+            (b"RIFF\0\0\0\0WAVE", Modality::Audio),
+            (b"\xff\xfb\x90\x44", Modality::Audio),
+            (b"fLaC", Modality::Audio),
+        ];
+        for (content, modality) in cases {
+            assert_eq!(guess(content), modality, "{content:?}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! One file: what it becomes, and whether it comes back.
+
+use std::path::Path;
+
+use megabyte::Error;
+use megabyte::config::DataConfig;
+use megabyte::modality::Modality;
+
+use super::{Report, layout_of};
+use crate::commands::prepare::thousands;
+
+pub(super) fn inspect(path: &Path, content: &[u8], data: Option<&DataConfig>) -> anyhow::Result<Report> {
+    let layout = layout_of(content, data)?;
+    let adapter = layout.adapter();
+    let mut report = Report::new("file", path);
+    report.line("size", format!("{} bytes", thousands(content.len() as u64)));
+    report.set("size", content.len());
+    report.layout(&layout);
+
+    let bytes = adapter.encode(content).map_err(|error| Error::file(path, error))?;
+    let mut encoded = format!("{} bytes", thousands(bytes.len() as u64));
+    if let Some(rate) = adapter.bytes_per_second() {
+        let seconds = bytes.len() as f64 / rate;
+        encoded.push_str(&format!(", {seconds:.2} seconds"));
+        report.set("seconds", seconds);
+    }
+    if let Some(len) = adapter.sequence_len() {
+        encoded.push_str(&format!(", sequences of {}", thousands(len as u64)));
+    }
+    report.line("encoded", encoded);
+    report.set("bytes", bytes.len());
+    report.line("patch size", format!("{} bytes, unless a configuration says otherwise", adapter.patch_size()));
+    report.set("patch_size", adapter.patch_size());
+    if layout.modality() == Modality::Text {
+        let valid = std::str::from_utf8(content).is_ok();
+        report.line("UTF-8", if valid { "valid" } else { "not valid: any bytes can be learned" });
+        report.set("utf8", valid);
+    }
+
+    let decoded = adapter.decode(&bytes).map_err(|error| Error::file(path, error))?;
+    let again = adapter.encode(&decoded).map_err(|error| Error::file(path, error))?;
+    let exact = again == bytes;
+    let back = format!("{} bytes of {}", thousands(decoded.len() as u64), adapter.extension());
+    report.line(
+        "round trip",
+        if exact {
+            format!("exact: decoded to {back}, which encode to the same bytes")
+        } else {
+            let at = bytes.iter().zip(&again).position(|(a, b)| a != b).unwrap_or(bytes.len().min(again.len()));
+            format!("NOT exact: decoded to {back}, which differ from byte {at} on")
+        },
+    );
+    report.set("round_trip", exact);
+    Ok(report)
+}

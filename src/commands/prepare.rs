@@ -1,0 +1,155 @@
+//! `megabyte prepare`: files to shards.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use megabyte::Error;
+use megabyte::config::DataConfig;
+use megabyte::data::{Manifest, Skipped, Split};
+use megabyte::progress::Progress;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::output::{check_free, print, print_json};
+use crate::cli::PrepareArgs;
+
+/// Skipped files that are shown; the manifest lists all.
+const SHOWN: usize = 10;
+
+/// Runs the verb.
+pub fn run(args: PrepareArgs, progress: &dyn Progress) -> anyhow::Result<()> {
+    let data = data_config(args.modality.as_deref(), args.config.as_deref(), &args.overrides)?;
+    check_free(&args.out, args.force)?;
+    let summary = megabyte::data::prepare(&args.sources, &data, &args.out, progress)?;
+    if args.json {
+        let mut object = json!(summary);
+        object["out"] = json!(args.out);
+        return print_json(&object);
+    }
+    // Each skipped file was told while the work went on.
+    print(&format!("{}wrote {}", table(&summary), args.out.display()))
+}
+
+/// What a prepared folder holds, as lines.
+pub(super) fn table(manifest: &Manifest) -> String {
+    let mut text = format!("{:<8} {:>10} {:>16}\n", "split", "items", "bytes");
+    for split in Split::ALL {
+        let count = manifest.count(split);
+        let _ = writeln!(text, "{:<8} {:>10} {:>16}", split.name(), thousands(count.items), thousands(count.bytes));
+    }
+    let _ = writeln!(
+        text,
+        "{} files used, {} left out as duplicates, {} skipped",
+        thousands(manifest.files),
+        thousands(manifest.duplicates),
+        thousands(manifest.skipped.len() as u64)
+    );
+    for warning in &manifest.warnings {
+        let _ = writeln!(text, "warning: {warning}");
+    }
+    text
+}
+
+/// The first skipped files, as lines.
+pub(super) fn skipped(files: &[Skipped]) -> String {
+    let mut text = String::new();
+    for Skipped { path, reason } in files.iter().take(SHOWN) {
+        let _ = writeln!(text, "  {}: {reason}", path.display());
+    }
+    if files.len() > SHOWN {
+        let _ = writeln!(text, "  and {} more", thousands((files.len() - SHOWN) as u64));
+    }
+    text
+}
+
+/// The `[data]` section that `--modality`, `--config` and `--set data.key=value` describe together.
+pub(super) fn data_config(
+    modality: Option<&str>,
+    config: Option<&Path>,
+    overrides: &[String],
+) -> megabyte::Result<DataConfig> {
+    let mut section = match config {
+        None => toml::Table::new(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
+            let whole: Result<toml::Table, _> = toml::from_str(&text);
+            let mut whole = whole.map_err(|error| Error::config_file(path, error.to_string().trim_end()))?;
+            match whole.remove("data") {
+                Some(toml::Value::Table(section)) => section,
+                _ => return Err(Error::config_file(path, "has no [data] section")),
+            }
+        }
+    };
+    if let Some(modality) = modality {
+        let given = section.insert("modality".to_owned(), modality.into());
+        if let Some(given) = given.filter(|given| given.as_str() != Some(modality)) {
+            let reason = format!("is {given} in the configuration, but --modality says {modality}: leave one out");
+            return Err(Error::config("data.modality", reason));
+        }
+    }
+    for setting in overrides {
+        let Some((key, value)) = setting.strip_prefix("data.").and_then(|setting| setting.split_once('=')) else {
+            let reason = format!("--set {setting}: expected data.key=value, such as data.width=32");
+            return Err(Error::Usage(reason));
+        };
+        let value = value.trim();
+        // A value that isn't TOML is a plain string, so that quotes are not needed.
+        let parsed = toml::from_str::<toml::Table>(&format!("value = {value}"));
+        let parsed = parsed.ok().and_then(|mut table| table.remove("value")).unwrap_or_else(|| value.into());
+        section.insert(key.trim().to_owned(), parsed);
+    }
+    if !section.contains_key("modality") {
+        return Err(Error::config("data.modality", "is missing: give --modality text, image or audio"));
+    }
+    if let Some(name) = section.get("modality").and_then(toml::Value::as_str) {
+        name.parse::<megabyte::modality::Modality>()?;
+    }
+    let data = DataConfig::deserialize(section).map_err(|error| Error::config("data", error.message().trim()))?;
+    data.layout()?;
+    Ok(data)
+}
+
+/// 1234567 as 1,234,567.
+pub(super) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_digits() {
+        let shown = [0, 12, 999, 1000, 123_456, 1_234_567].map(thousands);
+        assert_eq!(shown, ["0", "12", "999", "1,000", "123,456", "1,234,567"]);
+    }
+
+    #[test]
+    fn flags_and_a_configuration_describe_the_layout() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("c.toml");
+        std::fs::write(&config, "[data]\nmodality = \"image\"\nwidth = 8\n[train]\nlr = 1.0\n").unwrap();
+        let set = |setting: &str| vec![setting.to_owned()];
+        let data = data_config(None, Some(&config), &set("data.channels=gray")).unwrap();
+        assert_eq!((data.layout["width"].as_integer(), data.layout["channels"].as_str()), (Some(8), Some("gray")));
+        assert!(data_config(Some("image"), Some(&config), &set("data.cut_over=5")).unwrap().cut_over == 5);
+
+        let error = |modality, config, set: &str| {
+            let settings: Vec<String> = set.split_whitespace().map(str::to_owned).collect();
+            format!("{:#}", data_config(modality, config, &settings).unwrap_err())
+        };
+        assert!(error(Some("text"), Some(&*config), "").contains("data.modality"));
+        assert!(error(Some("film"), None, "").contains("`film`"));
+        assert!(error(None, None, "").contains("--modality"));
+        assert!(error(Some("image"), None, "data.wdth=3").contains("wdth"));
+        assert!(error(Some("image"), None, "train.lr=3").contains("train.lr"));
+    }
+}

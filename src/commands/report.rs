@@ -1,0 +1,14 @@
+//! `megabyte report`: one page about runs.
+
+use megabyte::report;
+
+use crate::cli::ReportArgs;
+
+/// Writes the page, names on standard error what could not be read, and prints the page's path.
+pub fn run(args: ReportArgs) -> anyhow::Result<()> {
+    for problem in report::write(&args.runs, &args.title, &args.out, args.force)? {
+        eprintln!("left out: {problem}");
+    }
+    println!("{}", args.out.display());
+    Ok(())
+}

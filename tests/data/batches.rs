@@ -1,0 +1,212 @@
+//! Batches: what an epoch holds, and that they depend on seed and index alone.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use megabyte::data::{Batch, Dataset, Loader, LoaderConfig, PAD, Permutation, Sampler};
+use megabyte::modality::{ImageLayout, Layout, TextLayout};
+use proptest::prelude::*;
+
+use super::{noise, write};
+
+/// A data set of texts in memory.
+fn dataset(folder: &Path, texts: &[Vec<u8>]) -> Arc<Dataset> {
+    let files: Vec<_> = texts.iter().enumerate().map(|(i, text)| write(folder, &format!("{i:04}"), text)).collect();
+    Arc::new(Dataset::from_files(&files, &Layout::Text(TextLayout::default())).unwrap())
+}
+
+fn config(context: usize, rows: usize, vocab: usize) -> LoaderConfig {
+    LoaderConfig { context, rows, vocab, seed: 7 }
+}
+
+fn rows(batch: &Batch) -> impl Iterator<Item = &[i16]> {
+    assert_eq!(batch.symbols.len(), batch.rows * batch.cols);
+    batch.symbols.chunks(batch.cols)
+}
+
+/// The stream as it should be.
+fn stream(texts: &[Vec<u8>], vocab: usize) -> Vec<i16> {
+    let mut symbols = Vec::new();
+    for text in texts {
+        symbols.extend(text.iter().map(|&byte| i16::from(byte)));
+        symbols.extend((vocab == 257).then_some(256));
+    }
+    symbols
+}
+
+/// How often each position of the stream is shown in an epoch, and where its windows start, in order.
+fn coverage(stream: &[i16], sampler: &Sampler, epoch: u64, context: usize) -> (Vec<usize>, Vec<usize>) {
+    let at = |start: usize| (0..context).map(|i| stream[(start + i) % stream.len()]).collect::<Vec<_>>();
+    let places: HashMap<_, _> = (0..stream.len()).map(|start| (at(start), start)).collect();
+    assert_eq!(places.len(), stream.len(), "every window of the test's stream is another");
+    let mut times = vec![0; stream.len()];
+    let mut starts = Vec::new();
+    let n = sampler.epoch_len();
+    for index in epoch * n..(epoch + 1) * n {
+        let batch = sampler.batch(index).unwrap();
+        let start = *places.get(&batch.symbols).expect("a window of the stream");
+        starts.push(start);
+        (0..context).for_each(|i| times[(start + i) % stream.len()] += 1);
+    }
+    (times, starts)
+}
+
+#[test]
+fn an_epoch_shows_every_symbol_once() {
+    let folder = tempfile::tempdir().unwrap();
+    // 20 documents of 31 bytes and an end each: 640 symbols, 40 windows of 16.
+    let texts: Vec<_> = (0..20).map(|i| noise(31, i)).collect();
+    let data = dataset(folder.path(), &texts);
+    let sampler = Sampler::new(data, config(16, 1, 257)).unwrap();
+    assert_eq!(sampler.epoch_len(), 40);
+    let stream = stream(&texts, 257);
+    let mut orders = HashSet::new();
+    let mut phases = HashSet::new();
+    for epoch in 0..6 {
+        let (times, starts) = coverage(&stream, &sampler, epoch, 16);
+        assert!(times.iter().all(|&times| times == 1), "epoch {epoch}: {times:?}");
+        assert!(!starts.is_sorted(), "epoch {epoch} is shuffled");
+        phases.insert(starts[0] % 16);
+        orders.insert(starts);
+    }
+    assert_eq!(orders.len(), 6, "every epoch has an order of its own");
+    assert!(phases.len() > 1, "windows start elsewhere in another epoch");
+}
+
+#[test]
+fn where_windows_do_not_fit_fewer_than_one_is_shown_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let texts = [noise(333, 1), noise(1, 2), noise(100, 3)];
+    let data = dataset(folder.path(), &texts);
+    let sampler = Sampler::new(data, config(16, 1, 256)).unwrap();
+    assert_eq!(sampler.epoch_len(), 28);
+    for epoch in 0..4 {
+        let (times, _) = coverage(&stream(&texts, 256), &sampler, epoch, 16);
+        assert!(times.iter().all(|times| (1..=2).contains(times)), "{times:?}");
+        assert_eq!(times.iter().sum::<usize>(), 28 * 16);
+    }
+}
+
+#[test]
+fn documents_end_with_a_symbol_where_the_vocabulary_has_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let texts = [b"abc".to_vec(), b"d".to_vec(), b"ef".to_vec()];
+    let data = dataset(folder.path(), &texts);
+    let batch = |vocab, context| Sampler::new(data.clone(), config(context, 1, vocab)).unwrap().batch(3).unwrap();
+    let [a, b, c, d, e, f] = [97, 98, 99, 100, 101, 102];
+    assert_eq!(batch(257, 12).symbols, [a, b, c, 256, d, 256, e, f, 256, PAD, PAD, PAD]);
+    assert_eq!(batch(256, 8).symbols, [a, b, c, d, e, f, PAD, PAD]);
+    assert_eq!(batch(257, 9).symbols, [a, b, c, 256, d, 256, e, f, 256]);
+    let two = Sampler::new(data.clone(), config(10, 2, 257)).unwrap().batch(0).unwrap();
+    assert!(rows(&two).all(|row| row == [a, b, c, 256, d, 256, e, f, 256, PAD]));
+}
+
+#[test]
+fn a_batch_depends_on_seed_and_index_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = dataset(folder.path(), &[noise(5000, 1), noise(77, 2)]);
+    let take = |config: LoaderConfig, from: u64, count: usize| {
+        let mut loader = Loader::new(data.clone(), config, from).unwrap();
+        (0..count).map(|_| loader.next().unwrap()).collect::<Vec<_>>()
+    };
+    let config = config(64, 3, 257);
+    let all = take(config, 0, 60);
+    assert_eq!(take(config, 0, 60), all);
+    for k in [1, 7, 26, 27, 53] {
+        assert_eq!(take(config, k, 5), all[k as usize..k as usize + 5], "continued at batch {k}");
+    }
+    assert_ne!(take(LoaderConfig { seed: 8, ..config }, 0, 60), all);
+    // The order of sequences is one of the run's, not of the batch's: twice the rows, the same sequences.
+    let wide = take(LoaderConfig { rows: 6, ..config }, 0, 30);
+    let flat = |batches: &[Batch]| batches.iter().flat_map(rows).map(<[i16]>::to_vec).collect::<Vec<_>>();
+    assert_eq!(flat(&wide), flat(&all));
+}
+
+#[test]
+fn a_loader_that_is_dropped_stops() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    let folder = tempfile::tempdir().unwrap();
+    let data = dataset(folder.path(), &[noise(5000, 1)]);
+    shared(&data);
+    let mut loader = Loader::new(data.clone(), config(16, 2, 256), 0).unwrap();
+    loader.next().unwrap();
+    drop(loader);
+    assert_eq!(Arc::strong_count(&data), 1, "its thread is gone");
+    let mut end = Loader::new(data, config(16, 2, 256), u64::MAX).unwrap();
+    assert!(end.next().is_err(), "there is no such batch");
+    assert!(end.next().is_err(), "and none after it");
+}
+
+#[test]
+fn what_can_not_work_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = |data: Arc<Dataset>, config| Loader::new(data, config, 0).unwrap_err().to_string();
+    let none = Arc::new(Dataset::from_files(&[], &Layout::Text(TextLayout::default())).unwrap());
+    assert!(none.is_empty());
+    assert!(error(none, config(16, 1, 256)).contains("no items"));
+    let data = dataset(folder.path(), &[noise(100, 1)]);
+    assert!(error(data.clone(), config(0, 1, 256)).contains("model.context"));
+    assert!(error(data.clone(), config(16, 0, 256)).contains("train.micro_batch"));
+    assert!(error(data, config(16, 1, 300)).contains("model.vocab"));
+}
+
+#[test]
+fn a_picture_is_a_sequence() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::Image(ImageLayout { width: 4, height: 4, patch: 2, ..Default::default() });
+    let adapter = layout.adapter();
+    let pictures: Vec<_> = (0..11).map(|i| noise(48, i)).collect();
+    let files: Vec<_> = pictures
+        .iter()
+        .enumerate()
+        .map(|(i, bytes)| write(folder.path(), &format!("{i}.png"), adapter.decode(bytes).unwrap()))
+        .collect();
+    let data = Arc::new(Dataset::from_files(&files, &layout).unwrap());
+    let sampler = Sampler::new(data.clone(), config(48, 1, 256)).unwrap();
+    assert_eq!(sampler.epoch_len(), 11);
+    let expected: HashSet<Vec<i16>> =
+        pictures.iter().map(|bytes| bytes.iter().map(|&byte| i16::from(byte)).collect()).collect();
+    let epoch = |epoch: u64| (0..11).map(|i| sampler.batch(epoch * 11 + i).unwrap().symbols).collect::<Vec<_>>();
+    for e in 0..3 {
+        assert_eq!(epoch(e).into_iter().collect::<HashSet<_>>(), expected, "every picture once in epoch {e}");
+    }
+    assert_ne!(epoch(0), epoch(1));
+    let error = Sampler::new(data, config(96, 1, 256)).unwrap_err().to_string();
+    assert!(error.contains("model.context") && error.contains("48"), "{error}");
+}
+
+#[test]
+fn a_permutation_hits_everything_once() {
+    for n in (1..300).chain([1023, 1024, 1025, 65_536, 100_003]) {
+        let permutation = Permutation::new(n, 5);
+        let mut hit = vec![false; n as usize];
+        for i in 0..n {
+            let to = permutation.get(i) as usize;
+            assert!(!hit[to], "{to} of {n} is hit twice");
+            hit[to] = true;
+        }
+    }
+}
+
+#[test]
+fn a_permutation_looks_random() {
+    // Where 0 goes, over many keys: each of 10 places about 1000 times, 6 standard deviations allowed.
+    let mut counts = [0_i32; 10];
+    (0..10_000).for_each(|key| counts[Permutation::new(10, key * 977).get(0) as usize] += 1);
+    assert!(counts.iter().all(|count| (count - 1000).abs() < 180), "{counts:?}");
+    // Neighbours that stay neighbours are rare.
+    let permutation = Permutation::new(10_000, 3);
+    let neighbours = (1..10_000).filter(|&i| permutation.get(i) == permutation.get(i - 1) + 1).count();
+    assert!(neighbours < 12, "{neighbours}");
+}
+
+proptest! {
+    #[test]
+    fn large_permutations_stay_in_range_and_apart(n in 1..u64::MAX, key: u64, a: u64, b: u64) {
+        let permutation = Permutation::new(n, key);
+        let (a, b) = (a % n, b % n);
+        prop_assert!(permutation.get(a) < n);
+        prop_assert_eq!(permutation.get(a) == permutation.get(b), a == b);
+    }
+}

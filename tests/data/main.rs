@@ -1,0 +1,46 @@
+//! Data: shards, preparation, and the batches that come out.
+
+#![allow(clippy::unwrap_used)]
+
+mod batches;
+mod files;
+mod prepare;
+mod shards;
+
+use std::path::{Path, PathBuf};
+
+use megabyte::config::DataConfig;
+use megabyte::data::{Manifest, Split};
+use megabyte::modality::Modality;
+use megabyte::progress::Quiet;
+
+/// Writes a file, and the folders above it.
+fn write(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, content).unwrap();
+    path
+}
+
+fn text() -> DataConfig {
+    DataConfig::new(Modality::Text)
+}
+
+fn prepare(source: &Path, data: &DataConfig, out: &Path) -> megabyte::Result<Manifest> {
+    megabyte::data::prepare(&[source.to_owned()], data, out, &Quiet)
+}
+
+/// A short text whose content puts it into `split`.
+fn text_for(split: Split, number: usize) -> String {
+    (0..)
+        .map(|i| format!("document {number}, variant {i}\n"))
+        .find(|text| Split::of_hash(blake3::hash(text.as_bytes()).as_bytes()) == split)
+        .unwrap()
+}
+
+/// Bytes without a pattern.
+fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    blake3::Hasher::new_keyed(&[seed as u8; 32]).finalize_xof().fill(&mut bytes);
+    bytes
+}
