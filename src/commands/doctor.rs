@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde::Serialize;
 
+use super::output;
 use crate::cli::DoctorArgs;
 
 /// The release of libtorch that the pinned tch is made for.
@@ -76,12 +77,7 @@ struct Missing {
 /// Prints the report.
 pub fn run(args: DoctorArgs) -> anyhow::Result<()> {
     let report = examine();
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print(&report);
-    }
-    Ok(())
+    if args.json { output::print_json(&report) } else { output::print(&lines(&report).join("\n")) }
 }
 
 fn examine() -> Report {
@@ -130,7 +126,7 @@ fn libtorch(missing: &mut Vec<Missing>) -> Libtorch {
 }
 
 fn cuda(missing: &mut Vec<Missing>) -> Cuda {
-    let devices: Vec<String> = output("nvidia-smi", &["--query-gpu=name,memory.total", "--format=csv,noheader"])
+    let devices: Vec<String> = ask("nvidia-smi", &["--query-gpu=name,memory.total", "--format=csv,noheader"])
         .map(|text| text.lines().map(|line| line.trim().to_owned()).collect())
         .unwrap_or_default();
     let cuda = Cuda {
@@ -202,9 +198,9 @@ fn tools(missing: &mut Vec<Missing>) -> Vec<Tool> {
     let mut tools = Vec::new();
     for &(name, arguments, needed_for, command) in TOOLS {
         let found = match name {
-            "pip" => output("python3", &["-m", "pip", "--version"]),
-            "venv" => output("python3", &["-c", "import ensurepip, venv; print('with ensurepip')"]),
-            _ => output(name, arguments),
+            "pip" => ask("python3", &["-m", "pip", "--version"]),
+            "venv" => ask("python3", &["-c", "import ensurepip, venv; print('with ensurepip')"]),
+            _ => ask(name, arguments),
         };
         let found = found.and_then(|text| text.lines().next().map(str::to_owned));
         if found.is_none() && !command.is_empty() {
@@ -220,14 +216,16 @@ fn tools(missing: &mut Vec<Missing>) -> Vec<Tool> {
 }
 
 /// What a program prints, where it ends well.
-fn output(program: &str, arguments: &[&str]) -> Option<String> {
+fn ask(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn print(report: &Report) {
+/// The report for a person.
+fn lines(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
     let yes = |yes: bool| if yes { "yes" } else { "no" };
-    let line = |name: &str, value: &str| println!("{name:<10} {value}");
+    let mut line = |name: &str, value: &str| lines.push(format!("{name:<10} {value}"));
     line("megabyte", &format!("{} (tch {})", report.megabyte, report.tch));
     let Libtorch { required, found, folder } = &report.libtorch;
     let found = found.as_deref().unwrap_or("of unknown version");
@@ -256,9 +254,10 @@ fn print(report: &Report) {
         line(tool.name, tool.found.as_deref().unwrap_or("not found"));
     }
     if report.missing.is_empty() {
-        println!("nothing is missing");
+        lines.push("nothing is missing".to_owned());
     }
     for missing in &report.missing {
-        println!("missing: {}, needed for {}\n  {}", missing.what, missing.needed_for, missing.command);
+        lines.push(format!("missing: {}, needed for {}\n  {}", missing.what, missing.needed_for, missing.command));
     }
+    lines
 }

@@ -1,10 +1,13 @@
 //! `megabyte download`: a data set by its card.
 
+use std::path::Path;
+
 use anyhow::{Context, bail};
 use megabyte::Error;
 use megabyte::data::download::{Card, Outcome, card, download};
 use megabyte::progress::Progress;
 
+use super::output;
 use crate::cli::DownloadArgs;
 
 /// Obtains a card's data, or lists the cards.
@@ -15,19 +18,20 @@ pub fn run(args: DownloadArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let card = card::find(name)?;
     let out = args.out.context("--out DIR is needed: the folder to write")?;
     match download(&card, &out, progress)? {
-        Outcome::Fetched(path) => println!("{}: {}, checked", path.display(), contents(&card)),
-        Outcome::AlreadyThere(path) => println!("{}: {}, already there and right", path.display(), contents(&card)),
+        Outcome::Fetched(path) => done(&path, &card, "checked")?,
+        Outcome::AlreadyThere(path) => done(&path, &card, "there already and right")?,
         Outcome::Stopped => {
             progress.note(&format!("the same command goes on from what is in {}/.partial", out.display()));
             bail!(Error::Interrupted);
         }
     }
-    println!("licence: {}; {}", card.licence, card.attribution);
     Ok(())
 }
 
-fn contents(card: &Card) -> String {
-    format!("{} items, {} bytes", card.items, card.bytes)
+fn done(path: &Path, card: &Card, how: &str) -> anyhow::Result<()> {
+    let Card { items, bytes, licence, attribution, .. } = card;
+    output::print(&format!("{}: {items} items, {bytes} bytes, {how}", path.display()))?;
+    output::print(&format!("licence: {licence}; {attribution}"))
 }
 
 fn list() -> anyhow::Result<()> {
@@ -39,7 +43,7 @@ fn list() -> anyhow::Result<()> {
     }
     for Card { name, modality, bytes, licence, title, .. } in cards {
         let size = bytes as f64 / 1e6;
-        println!("{name:<10} {modality:<6} {size:>6.1} MB  {title} ({licence})");
+        output::print(&format!("{name:<10} {:<6} {size:>6.1} MB  {title} ({licence})", modality.name()))?;
     }
     Ok(())
 }
