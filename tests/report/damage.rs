@@ -34,7 +34,7 @@ fn damaged_files_are_named_and_the_rest_is_shown() {
     put(audio.join("completions/sentence/000.wav"), "RIFF");
     put(text.join("eval.json"), "{\"modality\": \"text\"");
     let metrics = fs::read_to_string(text.join("metrics.jsonl")).unwrap();
-    put(text.join("metrics.jsonl"), metrics.replacen("{\"kind\"", "{\"ki", 1) + "{\"kind\":\"other\",\"step\":1}\n");
+    put(text.join("metrics.jsonl"), metrics.replacen("\"kind\"", "\"ki", 1) + "{\"kind\":\"other\",\"step\":1}\n");
     put(text.join("completions/escape/generate.json"), "{\"modality\":\"text\",\"files\":[\"../../config.toml\"]}");
     put(text2.join("config.toml"), "[data]\nmodality = \"smell\"\n");
     put(text2.join("checkpoints/step_00000600/model.safetensors"), [255; 32]);

@@ -160,7 +160,10 @@ fn curves_speed_levels_and_configuration_are_there() {
     }
     // 600 steps at 0.3 s are 3 minutes.
     let ticks: Vec<_> = with_class(charts[1], "tick").iter().map(|tick| text(*tick)).collect();
-    assert!(ticks.ends_with(&["0", "1", "2", "3", "minutes of training"].map(String::from)), "{ticks:?}");
+    assert!(
+        ticks.ends_with(&["0", "0.5", "1", "1.5", "2", "2.5", "3", "minutes of training"].map(String::from)),
+        "{ticks:?}"
+    );
     let all = text(section);
     for part in [
         "13.7\u{202f}kB/s",
