@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn numbers_keep_three_digits() {
-        let cases = [(0.0, "0"), (7.0, "7"), (3.14159, "3.14"), (31.4159, "31.4"), (999.0, "999"), (1000.0, "1 k")];
+        let cases = [(0.0, "0"), (7.0, "7"), (2.71449, "2.71"), (27.1449, "27.1"), (999.0, "999"), (1000.0, "1 k")];
         for (value, expected) in cases {
             assert_eq!(si(value).replace('\u{202f}', " "), expected);
         }
