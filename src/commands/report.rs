@@ -2,6 +2,7 @@
 
 use megabyte::report;
 
+use super::output;
 use crate::cli::ReportArgs;
 
 /// Writes the page, names on standard error what could not be read, and prints the page's path.
@@ -9,6 +10,5 @@ pub fn run(args: ReportArgs) -> anyhow::Result<()> {
     for problem in report::write(&args.runs, &args.title, &args.out, args.force)? {
         eprintln!("left out: {problem}");
     }
-    println!("{}", args.out.display());
-    Ok(())
+    output::print(&args.out.display().to_string())
 }

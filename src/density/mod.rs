@@ -2,6 +2,7 @@
 
 mod classical;
 mod evaluate;
+mod flac;
 
 pub use classical::{Baseline, classical};
 pub use evaluate::{EvalOptions, Evaluation, evaluate, scored_items};

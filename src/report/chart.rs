@@ -1,6 +1,6 @@
 //! Line charts as inline SVG: axes with units, ticks at round numbers, a legend. Colours come from the page's style.
 
-use super::format::{escape, si};
+use super::format::{escape, si, si_exact};
 use super::ticks::Ticks;
 
 /// Size of the drawing in its own units, near the pixels of a phone's width so that labels stay readable there.
@@ -103,7 +103,7 @@ impl Chart {
         for tick in x_ticks.values().filter(|&tick| tick <= frame.x1) {
             let x = frame.x(tick);
             svg += &format!("<path class=\"axis\" d=\"M{x:.1} {BOTTOM}v4\"/>");
-            svg += &label("tick", x, BOTTOM + 17.0, "middle", &si(tick));
+            svg += &label("tick", x, BOTTOM + 17.0, "middle", &si_exact(tick));
         }
         svg += &format!("<path class=\"axis\" d=\"M{LEFT} {BOTTOM}H{RIGHT}\"/>");
         svg + &label("tick", RIGHT, HEIGHT - 6.0, "end", &self.x_label)

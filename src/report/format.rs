@@ -18,6 +18,15 @@ pub(super) fn si(value: f64) -> String {
     if prefix.is_empty() { format!("{scaled:.digits$}") } else { format!("{scaled:.digits$}\u{202f}{prefix}") }
 }
 
+/// As [`si`], without zeros after the point: for numbers that are exact.
+pub(super) fn si_exact(value: f64) -> String {
+    let number = si(value);
+    let (digits, prefix) =
+        number.split_once('\u{202f}').map_or((number.as_str(), ""), |(digits, prefix)| (digits, prefix));
+    let digits = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits };
+    if prefix.is_empty() { digits.to_owned() } else { format!("{digits}\u{202f}{prefix}") }
+}
+
 /// A number of bytes: 12.3 kB.
 pub(super) fn bytes(value: f64) -> String {
     let number = si(value);
@@ -118,11 +127,15 @@ mod tests {
 
     #[test]
     fn numbers_keep_three_digits() {
-        let cases = [(0.0, "0"), (7.0, "7"), (3.14159, "3.14"), (31.4159, "31.4"), (999.0, "999"), (1000.0, "1 k")];
+        let cases = [(0.0, "0"), (7.0, "7"), (2.71449, "2.71"), (27.1449, "27.1"), (999.0, "999"), (1000.0, "1 k")];
         for (value, expected) in cases {
             assert_eq!(si(value).replace('\u{202f}', " "), expected);
         }
         assert_eq!(si(999_700.0), "1.00\u{202f}M");
+        assert_eq!(
+            (si_exact(1.5e6), si_exact(0.5), si_exact(200.0)),
+            ("1.5\u{202f}M".into(), "0.5".into(), "200".into())
+        );
         assert_eq!(bytes(12_345.0), "12.3\u{202f}kB");
         assert_eq!(bytes(12.0), "12\u{202f}B");
         assert_eq!(whole(1_234_567), "1,234,567");
