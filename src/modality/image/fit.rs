@@ -1,7 +1,8 @@
 //! A picture of any size to the layout's size.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::{U8, U8x3};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use image::{GenericImage, GenericImageView, ImageBuffer, Pixel, Rgb};
 
 use super::super::{Filter, Fit, ImageLayout};
@@ -11,19 +12,21 @@ use super::read::Flat;
 /// has to be cut out or padded.
 pub(super) fn fit(picture: Flat, layout: &ImageLayout) -> Vec<u8> {
     match picture {
-        Flat::Rgb(picture) => fit_pixels(picture, Rgb(layout.background), PixelType::U8x3, layout),
-        Flat::Gray(picture) => fit_pixels(picture, Rgb(layout.background).to_luma(), PixelType::U8, layout),
+        Flat::Rgb(picture) => fit_pixels::<_, U8x3>(picture, Rgb(layout.background), layout),
+        Flat::Gray(picture) => fit_pixels::<_, U8>(picture, Rgb(layout.background).to_luma(), layout),
     }
 }
 
 type Picture<P> = ImageBuffer<P, Vec<u8>>;
 
-fn fit_pixels<P>(picture: Picture<P>, background: P, pixel_type: PixelType, layout: &ImageLayout) -> Vec<u8>
+/// `P` and `Q` are the two libraries' names for the same pixel.
+fn fit_pixels<P, Q>(picture: Picture<P>, background: P, layout: &ImageLayout) -> Vec<u8>
 where
     P: Pixel<Subpixel = u8> + 'static,
+    Q: PixelTrait,
 {
     let (width, height) = (layout.width as u32, layout.height as u32);
-    let scaled = |picture: Picture<P>, width, height| resize(picture, width, height, pixel_type, layout.filter);
+    let scaled = |picture: Picture<P>, width, height| resize::<P, Q>(picture, width, height, layout.filter);
     let fitted = match layout.fit {
         Fit::Stretch => scaled(picture, width, height),
         Fit::Crop => {
@@ -54,9 +57,10 @@ fn inside(width: u32, height: u32, max_width: u32, max_height: u32) -> (u32, u32
     }
 }
 
-fn resize<P>(picture: Picture<P>, width: u32, height: u32, pixel_type: PixelType, filter: Filter) -> Picture<P>
+fn resize<P, Q>(picture: Picture<P>, width: u32, height: u32, filter: Filter) -> Picture<P>
 where
     P: Pixel<Subpixel = u8> + 'static,
+    Q: PixelTrait,
 {
     if picture.dimensions() == (width, height) {
         return picture;
@@ -67,11 +71,15 @@ where
         Filter::Lanczos => FilterType::Lanczos3,
     };
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(false);
-    let from = ImageRef::new(picture.width(), picture.height(), picture.as_raw(), pixel_type)
-        .expect("the buffer holds width * height pixels of the type");
-    let mut to = Image::new(width, height, pixel_type);
-    Resizer::new().resize(&from, &mut to, &options).expect("both pictures have one pixel type");
-    Picture::from_raw(width, height, to.into_vec()).expect("the buffer holds width * height pixels")
+    let mut scaled = Picture::new(width, height);
+    {
+        let whole = "the buffer holds width * height pixels of bytes";
+        let from = TypedImageRef::<Q>::from_buffer(picture.width(), picture.height(), picture.as_raw()).expect(whole);
+        let mut to = TypedImage::<Q>::from_buffer(width, height, scaled.as_mut()).expect(whole);
+        // The typed call: the other compiles the code of every pixel type there is, minutes of it.
+        Resizer::new().resize_typed(&from, &mut to, &options).expect("no part is cut out that could lie outside");
+    }
+    scaled
 }
 
 #[cfg(test)]
