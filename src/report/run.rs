@@ -143,6 +143,7 @@ impl Run {
         let config_path = dir.join("config.toml");
         let config_text = match fs::read(&config_path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(_) if !dir.is_dir() => return Err(Error::file(dir, "there is no such folder")),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Err(Error::file(dir, "is not a run folder: it has no config.toml"));
             }

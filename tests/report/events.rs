@@ -16,7 +16,7 @@ fn masked_crc(bytes: &[u8]) -> u32 {
         }
     }
     let crc = !crc;
-    ((crc >> 15) | (crc << 17)).wrapping_add(0xa282_ead8)
+    crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 /// The payloads of a file's records, every checksum checked.
@@ -85,13 +85,13 @@ fn fields(mut bytes: &[u8]) -> Vec<(u64, Field<'_>)> {
 }
 
 /// The only field with a number.
-fn field<'a>(bytes: &'a [u8], number: u64) -> Field<'a> {
+fn field(bytes: &[u8], number: u64) -> Field<'_> {
     let found: Vec<_> = fields(bytes).into_iter().filter(|field| field.0 == number).collect();
     assert_eq!(found.len(), 1, "field {number} of {:?}", fields(bytes));
     found[0].1.clone()
 }
 
-fn message<'a>(bytes: &'a [u8], number: u64) -> &'a [u8] {
+fn message(bytes: &[u8], number: u64) -> &[u8] {
     match field(bytes, number) {
         Field::Bytes(bytes) => bytes,
         other => panic!("field {number} is {other:?}"),

@@ -42,7 +42,7 @@ pub fn trained(run: &Path, data: &str, context: usize, lr: f64) {
     let (mut metrics, mut speed) = (String::new(), String::new());
     for step in (10..=600u64).step_by(10) {
         let bits = 2.0 + 6.0 * (-(step as f64) / 50.0).exp();
-        let train = json!({"kind": "train", "step": step, "bytes": step * 4096, "loss": bits * 0.6931, "bits_per_byte": bits,
+        let train = json!({"kind": "train", "step": step, "bytes": step * 4096, "loss": bits * std::f64::consts::LN_2, "bits_per_byte": bits,
             "lr": lr, "grad_norm": 1.0});
         metrics += &format!("{train}\n");
         if step % 100 == 0 {
@@ -67,17 +67,9 @@ pub fn trained(run: &Path, data: &str, context: usize, lr: f64) {
 
 /// eval.json with two classical coders.
 pub fn evaluated(run: &Path, modality: &str, bits: f64, coders: [(&str, f64); 2]) {
-    let baselines: Vec<_> = coders
-        .iter()
-        .map(|(name, bits)| json!({"name": name, "bytes": bits * 12_500.0, "bits_per_byte": bits}))
-        .collect();
-    let baselines: Vec<_> = baselines
-        .into_iter()
-        .map(|mut baseline| {
-            baseline["bytes"] = json!(baseline["bytes"].as_f64().unwrap() as u64);
-            baseline
-        })
-        .collect();
+    let baseline =
+        |(name, bits): &(&str, f64)| json!({"name": name, "bytes": (bits * 12_500.0) as u64, "bits_per_byte": bits});
+    let baselines: Vec<_> = coders.iter().map(baseline).collect();
     let eval = json!({"modality": modality, "split": "test", "sequences": 25, "bytes": 100_000, "nats": bits * 69_310.0,
         "bits_per_byte": bits, "std_error": 0.012, "inference": "plain", "seconds": 4.5, "context": 1024,
         "baselines": baselines});
