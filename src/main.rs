@@ -11,6 +11,7 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
+    megabyte::native::keep_freed_memory();
     commands::terminal::catch_ctrl_c();
     // A panic is a defect of this program; a backtrace would tell its user nothing.
     panic::set_hook(Box::new(|info| {
