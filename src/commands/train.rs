@@ -107,24 +107,16 @@ fn check_same(asked: &RunConfig, began: &RunConfig, folder: &Path) -> anyhow::Re
 
 /// Makes the run folder, which for a fresh run holds no other.
 fn start_folder(folder: &Path, args: &TrainArgs) -> anyhow::Result<()> {
-    let checkpoints = folder.join("checkpoints");
-    if !args.resume && checkpoints.exists() {
-        if !args.force {
-            bail!("{}: holds a run; --resume continues it, --force starts anew, --out names another", folder.display());
-        }
-        for part in ["checkpoints", "samples"] {
-            let part = folder.join(part);
-            if part.exists() {
-                fs::remove_dir_all(&part).at(&part)?;
-            }
-        }
-    }
+    let parts = ["checkpoints", "samples", "metrics.jsonl", "speed.jsonl"].map(|part| folder.join(part));
     if !args.resume {
-        for part in ["metrics.jsonl", "speed.jsonl"] {
-            let part = folder.join(part);
-            if part.exists() {
-                fs::remove_file(&part).at(&part)?;
+        for part in parts.iter().filter(|part| part.exists()) {
+            if !args.force {
+                bail!(
+                    "{}: holds a run; --resume continues it, --force starts anew, --out names another",
+                    folder.display()
+                );
             }
+            if part.is_dir() { fs::remove_dir_all(part) } else { fs::remove_file(part) }.at(part)?;
         }
     }
     Ok(fs::create_dir_all(folder).at(folder)?)
