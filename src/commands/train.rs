@@ -10,7 +10,7 @@ use megabyte::error::IoContext;
 use megabyte::train::{Event, Metric, Observer, Trainer};
 use megabyte::{Error, RunConfig};
 
-use super::terminal::{Terminal, stopped};
+use super::terminal::{Terminal, say, stopped};
 use super::{device, output};
 use crate::cli::TrainArgs;
 
@@ -28,14 +28,14 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let train = Dataset::open(&prepared, Some(Split::Train))?;
     let valid = Dataset::open(&prepared, Some(Split::Valid))?;
     terminal.clear();
-    eprintln!(
+    say(&format!(
         "data      {} bytes to train on, {} held out (valid), in {}",
         train.bytes(),
         valid.bytes(),
         prepared.display()
-    );
+    ));
     if valid.is_empty() {
-        eprintln!("warning: the valid split is empty, so nothing is held out and no checkpoint is the best");
+        say("warning: the valid split is empty, so nothing is held out and no checkpoint is the best");
     }
 
     output::write(&folder.join("config.toml"), config.to_toml().as_bytes())?;
@@ -47,13 +47,13 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     watch.finish();
     let best = outcome.best.map_or(String::new(), |best| format!(", best held-out {best:.4} bits per byte"));
     if outcome.interrupted {
-        eprintln!(
+        say(&format!(
             "stopped and saved at step {}{best}; continue with --out {} --resume",
             outcome.step,
             folder.display()
-        );
+        ));
     } else {
-        eprintln!("done after {} steps{best}: {}", outcome.step, folder.display());
+        say(&format!("done after {} steps{best}: {}", outcome.step, folder.display()));
     }
     Ok(())
 }
@@ -134,7 +134,7 @@ fn describe(trainer: &Trainer, config: &RunConfig, device: &str) {
     let model = &config.model;
     for (l, level) in model.levels.iter().enumerate() {
         let parameters = trainer.model().parameters().count_of(&format!("level.{l}."));
-        eprintln!(
+        say(&format!(
             "level {l}   {} units of {} bytes, {} x {}, {} heads, {:.2} M parameters, {:.2} MFLOP/byte forward",
             model.units(l),
             level.unit,
@@ -143,16 +143,16 @@ fn describe(trainer: &Trainer, config: &RunConfig, device: &str) {
             level.n_head,
             parameters as f64 / 1e6,
             model.forward_flops_per_byte(l) / 1e6
-        );
+        ));
     }
-    eprintln!(
+    say(&format!(
         "training  {:.2} MFLOP/byte, {} bytes a step, {} steps, {:?} on {device}, which reaches {:.0} GFLOP/s in matrix products",
         model.training_flops_per_byte() / 1e6,
         config.train.bytes_per_step,
         config.train.max_steps,
         config.train.dtype,
         trainer.peak_flops() / 1e9
-    );
+    ));
 }
 
 /// Shows a run: a live line on a terminal, a line a log interval elsewhere.
@@ -174,8 +174,8 @@ impl Watch {
 
     fn say(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| say(line)),
+            None => say(line),
         }
     }
 
@@ -211,7 +211,7 @@ impl Observer for Watch {
                         bar.set_position(*step);
                         bar.set_message(line);
                     }
-                    None => eprintln!("{line}"),
+                    None => say(&line),
                 }
             }
             Event::Evaluated(Metric::Valid { step, bits_per_byte, std_error, scored_bytes, .. }) => {
