@@ -19,7 +19,7 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let device = device::choose(args.device.as_deref())?;
     let folder = run_folder(&args)?;
     let config = configuration(&args, &folder)?;
-    start_folder(&folder, &args)?;
+    check_folder(&folder, &config, &args)?;
 
     if config.data.sources.is_empty() {
         bail!(Error::config("data.sources", "is empty: name files or folders there, or with --data"));
@@ -38,8 +38,12 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
         say("warning: the valid split is empty, so nothing is held out and no checkpoint is the best");
     }
 
-    output::write(&folder.join("config.toml"), config.to_toml().as_bytes())?;
     let mut trainer = Trainer::new(config.clone(), &folder, train, Some(valid), device, args.resume)?;
+    // From here on nothing of the user's asking can be wrong, so that what stands in the folder is not lost for nothing.
+    if !args.resume {
+        clear_folder(&folder)?;
+    }
+    output::write(&folder.join("config.toml"), config.to_toml().as_bytes())?;
     describe(&trainer, &config, &device::name(device));
 
     let mut watch = Watch::new(terminal.is_live(), &config, trainer.state().step);
@@ -105,29 +109,41 @@ fn check_same(asked: &RunConfig, began: &RunConfig, folder: &Path) -> anyhow::Re
     Ok(())
 }
 
-/// Makes the run folder, which for a fresh run holds no other.
-fn start_folder(folder: &Path, args: &TrainArgs) -> anyhow::Result<()> {
-    let checkpoints = folder.join("checkpoints");
-    if !args.resume && checkpoints.exists() {
-        if !args.force {
-            bail!("{}: holds a run; --resume continues it, --force starts anew, --out names another", folder.display());
-        }
-        for part in ["checkpoints", "samples"] {
-            let part = folder.join(part);
-            if part.exists() {
-                fs::remove_dir_all(&part).at(&part)?;
-            }
+/// Refuses a folder that holds what a fresh run would replace, unless forced. A run that failed before its first
+/// checkpoint has left nothing but its configuration and metrics, and can begin again.
+fn check_folder(folder: &Path, config: &RunConfig, args: &TrainArgs) -> anyhow::Result<()> {
+    if args.resume || args.force {
+        return Ok(());
+    }
+    let folder_name = folder.display();
+    if folder.join("checkpoints").exists() {
+        bail!("{folder_name}: holds a run; --resume continues it, --force starts anew, --out names another");
+    }
+    let same = fs::read_to_string(folder.join("config.toml")).is_ok_and(|text| text == config.to_toml());
+    let other = ["config.toml", "metrics.jsonl"].into_iter().find(|part| !same && folder.join(part).exists());
+    if let Some(part) = other {
+        bail!("{folder_name}: holds another {part}; --force replaces it, --out names another folder");
+    }
+    Ok(())
+}
+
+/// Removes what a run has written, and makes the folder where there is none.
+fn clear_folder(folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).at(folder)?;
+    for part in ["checkpoints", "samples"] {
+        let part = folder.join(part);
+        if part.exists() {
+            fs::remove_dir_all(&part).at(&part)?;
         }
     }
-    if !args.resume {
-        for part in ["metrics.jsonl", "speed.jsonl"] {
-            let part = folder.join(part);
-            if part.exists() {
-                fs::remove_file(&part).at(&part)?;
-            }
+    for entry in fs::read_dir(folder).at(folder)? {
+        let path = entry.at(folder)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if ["metrics.jsonl", "speed.jsonl"].contains(&&*name) || name.starts_with("events.out.tfevents.") {
+            fs::remove_file(&path).at(&path)?;
         }
     }
-    Ok(fs::create_dir_all(folder).at(folder)?)
+    Ok(())
 }
 
 fn describe(trainer: &Trainer, config: &RunConfig, device: &str) {
