@@ -18,6 +18,9 @@ fn main() -> ExitCode {
     commands::terminal::catch_ctrl_c();
     // A panic is a defect of this program; a backtrace would tell its user nothing.
     panic::set_hook(Box::new(|info| {
+        if megabyte::modality::decoding() {
+            return;
+        }
         let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
         let message = info.payload_as_str().unwrap_or("of unknown cause");
         say(&format!("error: internal: {message}{place}"));
