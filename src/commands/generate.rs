@@ -55,12 +55,7 @@ pub fn run(args: GenerateArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let kept = kept_bytes(args.keep.as_deref(), prompt.len(), adapter.as_ref())?;
     let length = length(&args, &file.model, adapter.as_ref())?;
     check_room(kept, length, file.model.context)?;
-    let request = Request {
-        prompt: prompt[..kept].to_vec(),
-        length,
-        count: args.count,
-        sample: settings(&args),
-    };
+    let request = Request { prompt: prompt[..kept].to_vec(), length, count: args.count, sample: settings(&args) };
     let started = Instant::now();
     let sequences = generate(&model, &request, progress)?;
     let seconds = started.elapsed().as_secs_f64();
