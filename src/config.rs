@@ -79,8 +79,11 @@ impl RunConfig {
             for setting in overrides {
                 set(&mut table, setting)?;
             }
-            RunConfig::deserialize(table)
-                .map_err(|error| Error::config_file(path, format!("with --set: {}", error.message().trim())))?
+            // There is no line to show, but the dotted key.
+            RunConfig::deserialize(table).map_err(|error| {
+                let error = error.to_string().trim_end().replace('\n', " ");
+                Error::config_file(path, format!("with --set: {error}"))
+            })?
         };
         config.validate()?;
         Ok(config)

@@ -1,5 +1,8 @@
 //! The `megabyte` command: parse, dispatch, exit code (0 done, 1 failed, 2 wrong use).
 
+// Both panic where nobody reads: results leave through `commands::output`, the rest through `commands::terminal`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod cli;
 mod commands;
 
@@ -8,6 +11,7 @@ use std::panic;
 use std::process::ExitCode;
 
 use clap::Parser;
+use commands::terminal::say;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
@@ -15,15 +19,18 @@ fn main() -> ExitCode {
     commands::terminal::catch_ctrl_c();
     // A panic is a defect of this program; a backtrace would tell its user nothing.
     panic::set_hook(Box::new(|info| {
+        if megabyte::modality::decoding() {
+            return;
+        }
         let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
         let message = info.payload_as_str().unwrap_or("of unknown cause");
-        eprintln!("error: internal: {message}{place}");
+        say(&format!("error: internal: {message}{place}"));
     }));
     match panic::catch_unwind(|| commands::run(cli.verb)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) if reader_is_gone(&error) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
-            eprintln!("error: {error:#}");
+            say(&format!("error: {error:#}"));
             exit_code(&error)
         }
         Err(_) => ExitCode::FAILURE,

@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use megabyte::RunConfig;
+use anyhow::bail;
 use megabyte::data::{Dataset, Loader, LoaderConfig};
 use megabyte::generate::{Request, SampleConfig, generate};
 use megabyte::model::Megabyte;
 use megabyte::progress::Quiet;
 use megabyte::train::speed::synchronize;
 use megabyte::train::{Lap, Trainer};
+use megabyte::{Error, RunConfig};
 use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 
@@ -39,6 +40,9 @@ struct Measured {
 
 /// Runs the verb.
 pub fn run(args: BenchArgs) -> anyhow::Result<()> {
+    if !(args.seconds > 0.0 && args.seconds.is_finite()) {
+        bail!(Error::Usage(format!("--seconds {}: expected above 0", args.seconds)));
+    }
     let device = device::choose(args.device.as_deref())?;
     let config = match &args.config {
         Some(path) => RunConfig::load(path, &args.overrides)?,

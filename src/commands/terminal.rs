@@ -1,12 +1,17 @@
 //! Progress on standard error: a live line on a terminal, a line now and then elsewhere; and Ctrl-C.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use megabyte::progress::Progress;
+
+/// Prints a line on standard error. Where nobody reads it, the work goes on all the same.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -21,7 +26,7 @@ pub fn catch_ctrl_c() {
         if STOP.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping; once more exits at once");
+        say("\nstopping; once more exits at once");
     };
     // Fails only where a handler is set already.
     let _ = ctrlc::set_handler(handler);
@@ -101,10 +106,10 @@ impl Progress for Terminal {
             stage.printed = Instant::now();
             let rate = stage.done as f64 / stage.began.elapsed().as_secs_f64();
             match stage.total {
-                0 => eprintln!("{}: {} done, {rate:.0}/s", stage.name, stage.done),
+                0 => say(&format!("{}: {} done, {rate:.0}/s", stage.name, stage.done)),
                 total => {
                     let left = total.saturating_sub(stage.done) as f64 / rate;
-                    eprintln!("{}: {} of {total}, {rate:.0}/s, {left:.0} s left", stage.name, stage.done);
+                    say(&format!("{}: {} of {total}, {rate:.0}/s, {left:.0} s left", stage.name, stage.done));
                 }
             }
         }
@@ -112,8 +117,8 @@ impl Progress for Terminal {
 
     fn note(&self, message: &str) {
         match &self.stage().bar {
-            Some(bar) => bar.suspend(|| eprintln!("{message}")),
-            None => eprintln!("{message}"),
+            Some(bar) => bar.suspend(|| say(message)),
+            None => say(message),
         }
     }
 

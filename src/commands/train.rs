@@ -10,7 +10,7 @@ use megabyte::error::IoContext;
 use megabyte::train::{Event, Metric, Observer, Trainer};
 use megabyte::{Error, RunConfig};
 
-use super::terminal::{Terminal, stopped};
+use super::terminal::{Terminal, say, stopped};
 use super::{device, output};
 use crate::cli::TrainArgs;
 
@@ -19,7 +19,7 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let device = device::choose(args.device.as_deref())?;
     let folder = run_folder(&args)?;
     let config = configuration(&args, &folder)?;
-    start_folder(&folder, &args)?;
+    check_folder(&folder, &config, &args)?;
 
     if config.data.sources.is_empty() {
         bail!(Error::config("data.sources", "is empty: name files or folders there, or with --data"));
@@ -28,18 +28,22 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let train = Dataset::open(&prepared, Some(Split::Train))?;
     let valid = Dataset::open(&prepared, Some(Split::Valid))?;
     terminal.clear();
-    eprintln!(
+    say(&format!(
         "data      {} bytes to train on, {} held out (valid), in {}",
         train.bytes(),
         valid.bytes(),
         prepared.display()
-    );
+    ));
     if valid.is_empty() {
-        eprintln!("warning: the valid split is empty, so nothing is held out and no checkpoint is the best");
+        say("warning: the valid split is empty, so nothing is held out and no checkpoint is the best");
     }
 
-    output::write(&folder.join("config.toml"), config.to_toml().as_bytes())?;
     let mut trainer = Trainer::new(config.clone(), &folder, train, Some(valid), device, args.resume)?;
+    // From here on nothing of the user's asking can be wrong, so that what stands in the folder is not lost for nothing.
+    if !args.resume {
+        clear_folder(&folder)?;
+    }
+    output::write(&folder.join("config.toml"), config.to_toml().as_bytes())?;
     describe(&trainer, &config, &device::name(device));
 
     let mut watch = Watch::new(terminal.is_live(), &config, trainer.state().step);
@@ -47,13 +51,13 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     watch.finish();
     let best = outcome.best.map_or(String::new(), |best| format!(", best held-out {best:.4} bits per byte"));
     if outcome.interrupted {
-        eprintln!(
+        say(&format!(
             "stopped and saved at step {}{best}; continue with --out {} --resume",
             outcome.step,
             folder.display()
-        );
+        ));
     } else {
-        eprintln!("done after {} steps{best}: {}", outcome.step, folder.display());
+        say(&format!("done after {} steps{best}: {}", outcome.step, folder.display()));
     }
     Ok(())
 }
@@ -105,28 +109,48 @@ fn check_same(asked: &RunConfig, began: &RunConfig, folder: &Path) -> anyhow::Re
     Ok(())
 }
 
-/// Makes the run folder, which for a fresh run holds no other.
-fn start_folder(folder: &Path, args: &TrainArgs) -> anyhow::Result<()> {
-    let parts = ["checkpoints", "samples", "metrics.jsonl", "speed.jsonl"].map(|part| folder.join(part));
-    if !args.resume {
-        for part in parts.iter().filter(|part| part.exists()) {
-            if !args.force {
-                bail!(
-                    "{}: holds a run; --resume continues it, --force starts anew, --out names another",
-                    folder.display()
-                );
-            }
-            if part.is_dir() { fs::remove_dir_all(part) } else { fs::remove_file(part) }.at(part)?;
+/// Refuses a folder that holds what a fresh run would replace, unless forced. A run that failed before its first
+/// checkpoint has left nothing but its configuration and metrics, and can begin again.
+fn check_folder(folder: &Path, config: &RunConfig, args: &TrainArgs) -> anyhow::Result<()> {
+    if args.resume || args.force {
+        return Ok(());
+    }
+    let folder_name = folder.display();
+    if folder.join("checkpoints").exists() {
+        bail!("{folder_name}: holds a run; --resume continues it, --force starts anew, --out names another");
+    }
+    let same = fs::read_to_string(folder.join("config.toml")).is_ok_and(|text| text == config.to_toml());
+    let other = ["config.toml", "metrics.jsonl"].into_iter().find(|part| !same && folder.join(part).exists());
+    if let Some(part) = other {
+        bail!("{folder_name}: holds another {part}; --force replaces it, --out names another folder");
+    }
+    Ok(())
+}
+
+/// Removes what a run has written, and makes the folder where there is none.
+fn clear_folder(folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).at(folder)?;
+    for part in ["checkpoints", "samples"] {
+        let part = folder.join(part);
+        if part.exists() {
+            fs::remove_dir_all(&part).at(&part)?;
         }
     }
-    Ok(fs::create_dir_all(folder).at(folder)?)
+    for entry in fs::read_dir(folder).at(folder)? {
+        let path = entry.at(folder)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if ["metrics.jsonl", "speed.jsonl"].contains(&&*name) || name.starts_with("events.out.tfevents.") {
+            fs::remove_file(&path).at(&path)?;
+        }
+    }
+    Ok(())
 }
 
 fn describe(trainer: &Trainer, config: &RunConfig, device: &str) {
     let model = &config.model;
     for (l, level) in model.levels.iter().enumerate() {
         let parameters = trainer.model().parameters().count_of(&format!("level.{l}."));
-        eprintln!(
+        say(&format!(
             "level {l}   {} units of {} bytes, {} x {}, {} heads, {:.2} M parameters, {:.2} MFLOP/byte forward",
             model.units(l),
             level.unit,
@@ -135,16 +159,16 @@ fn describe(trainer: &Trainer, config: &RunConfig, device: &str) {
             level.n_head,
             parameters as f64 / 1e6,
             model.forward_flops_per_byte(l) / 1e6
-        );
+        ));
     }
-    eprintln!(
+    say(&format!(
         "training  {:.2} MFLOP/byte, {} bytes a step, {} steps, {:?} on {device}, which reaches {:.0} GFLOP/s in matrix products",
         model.training_flops_per_byte() / 1e6,
         config.train.bytes_per_step,
         config.train.max_steps,
         config.train.dtype,
         trainer.peak_flops() / 1e9
-    );
+    ));
 }
 
 /// Shows a run: a live line on a terminal, a line a log interval elsewhere.
@@ -166,8 +190,8 @@ impl Watch {
 
     fn say(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| say(line)),
+            None => say(line),
         }
     }
 
@@ -203,7 +227,7 @@ impl Observer for Watch {
                         bar.set_position(*step);
                         bar.set_message(line);
                     }
-                    None => eprintln!("{line}"),
+                    None => say(&line),
                 }
             }
             Event::Evaluated(Metric::Valid { step, bits_per_byte, std_error, scored_bytes, .. }) => {

@@ -134,6 +134,7 @@ impl Manifest {
             );
             return Err(Error::file(&path, reason));
         }
+        manifest.layout.validate().map_err(|error| Error::file(&path, error))?;
         Ok(manifest)
     }
 

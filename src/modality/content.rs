@@ -1,5 +1,6 @@
 //! What a file's content looks like by its first bytes, and a fence around decoders that are fed hostile files.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::{Error, Result};
@@ -79,11 +80,23 @@ pub(super) fn kind(content: &[u8]) -> Kind {
     Kind { reader, name }
 }
 
+thread_local! {
+    static DECODING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is inside a decoder whose panics become errors: a panic hook has nothing to say about those.
+pub fn decoding() -> bool {
+    DECODING.get()
+}
+
 /// Runs a decoder on content that may be hostile. A decoder that panics gives an error like one that refuses, so that
 /// one file can't end the preparation of a million others. This is the only place that catches panics.
 pub(super) fn contained<T>(content: &[u8], decode: impl FnOnce() -> Result<T>) -> Result<T> {
     // Nothing that the decoder changed outlives the panic, so there is no broken state to see.
-    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| {
+    let outer = DECODING.replace(true);
+    let decoded = catch_unwind(AssertUnwindSafe(decode));
+    DECODING.set(outer);
+    decoded.unwrap_or_else(|_| {
         let name = kind(content).name;
         Err(Error::Content(format!("looks like {name}, but is damaged in a way that its decoder can't handle")))
     })
@@ -120,7 +133,11 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_an_error() {
-        let result: Result<()> = contained(b"fLaC", || panic!("a decoder's own"));
+        let result: Result<()> = contained(b"fLaC", || {
+            assert!(decoding());
+            panic!("a decoder's own")
+        });
+        assert!(!decoding());
         assert!(result.unwrap_err().to_string().contains("a FLAC file"));
     }
 }

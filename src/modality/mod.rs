@@ -16,6 +16,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
+pub use content::decoding;
 pub use layout::{AudioFormat, AudioLayout, Channels, Filter, Fit, ImageLayout, Scan, TextLayout};
 
 /// What kind of content the bytes are.

@@ -118,6 +118,10 @@ impl Checkpoints {
         let _ = fs::remove_file(&temporary);
         std::os::unix::fs::symlink(name, &temporary).at(&temporary)?;
         let place = self.folder.join(link);
+        if fs::symlink_metadata(&place).is_ok_and(|found| found.is_dir()) {
+            // A copy of the run that followed links has a folder here, no newer than the checkpoint just written.
+            fs::remove_dir_all(&place).at(&place)?;
+        }
         fs::rename(&temporary, &place).at(&place)
     }
 

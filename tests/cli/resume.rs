@@ -1,0 +1,146 @@
+//! Runs that are stopped, continued, begun again, or fail to begin.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::fixture::{self, Fixture, scratch};
+use crate::{Outcome, copy, run};
+
+/// Long enough to be stopped in its middle.
+const LONG: [&str; 8] = [
+    "--set",
+    "train.max_steps=600",
+    "--set",
+    "train.log_every=7",
+    "--set",
+    "train.checkpoint_every=0",
+    "--set",
+    "train.sample_every=0",
+];
+
+fn begin(fixture: &Fixture, out: &Path) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_megabyte"));
+    program.envs(fixture::environment()).args(["train", "--device", "cpu", "--set", "train.eval_every=0"]).args(LONG);
+    program.arg("--config").arg(&fixture.config).arg("--data").arg(&fixture.prepared).arg("--out").arg(out);
+    program.stdout(Stdio::piped()).stderr(Stdio::piped());
+    program
+}
+
+fn lines(run: &Path) -> usize {
+    fs::read_to_string(run.join("metrics.jsonl")).map_or(0, |text| text.lines().count())
+}
+
+/// Stops a run with a signal once it has written some lines.
+fn stop(program: &mut Command, run: &Path, signal: &str) -> Outcome {
+    let mut child = program.spawn().unwrap();
+    let began = Instant::now();
+    while lines(run) < 5 {
+        assert!(child.try_wait().unwrap().is_none() && began.elapsed() < Duration::from_secs(60), "no line of metrics");
+        sleep(Duration::from_millis(2));
+    }
+    let sent = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let mut stderr = Vec::new();
+    child.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+    let status = child.wait().unwrap();
+    Outcome::from(std::process::Output { status, stdout: Vec::new(), stderr })
+}
+
+#[test]
+fn a_run_stopped_by_a_signal_goes_on_as_if_it_never_was() {
+    let fixture = fixture::text();
+    let folder = scratch("stopped");
+    let (whole, parts) = (folder.join("whole"), folder.join("parts"));
+    assert!(begin(fixture, &whole).status().unwrap().success());
+
+    let stopped = stop(&mut begin(fixture, &parts), &parts, "INT").ok();
+    assert!(stopped.stderr.contains("--resume"), "{}", stopped.stderr);
+    assert!(lines(&parts) < lines(&whole), "it was stopped in its middle");
+    let state: serde_json::Value =
+        serde_json::from_slice(&fs::read(parts.join("checkpoints/latest/state.json")).unwrap()).unwrap();
+    assert!(stopped.stderr.contains(&format!("step {}", state["step"])), "{}", stopped.stderr);
+
+    run!("train", "--out", parts, "--resume", "--device", "cpu").ok();
+    for file in ["metrics.jsonl", "checkpoints/latest/model.safetensors", "config.toml"] {
+        assert!(fs::read(whole.join(file)).unwrap() == fs::read(parts.join(file)).unwrap(), "{file} differs");
+    }
+    // Continuing a run that is at its end changes nothing.
+    run!("train", "--out", parts, "--resume", "--device", "cpu").ok();
+    assert_eq!(lines(&parts), lines(&whole));
+}
+
+#[test]
+fn a_run_that_is_killed_goes_on_from_its_latest_checkpoint() {
+    let fixture = fixture::text();
+    let folder = scratch("killed");
+    let mut program = begin(fixture, &folder);
+    program.args(["--set", "train.checkpoint_every=10"]);
+    let killed = stop(&mut program, &folder, "KILL");
+    assert_eq!(killed.code, None);
+    assert!(folder.join("checkpoints/latest/state.json").is_file());
+    // What a crash leaves: a half-written checkpoint beside, and a cut line.
+    fs::create_dir(folder.join("checkpoints/.step_00000600.tmp")).ok();
+    let mut metrics = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    metrics.push_str("{\"kind\":\"tra");
+    fs::write(folder.join("metrics.jsonl"), metrics).unwrap();
+
+    run!("train", "--out", folder, "--resume", "--device", "cpu").ok();
+    let metrics = fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    let steps: Vec<u64> = metrics
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter(|line| line["kind"] == "train")
+        .map(|line| line["step"].as_u64().unwrap())
+        .collect();
+    let expected: Vec<u64> = (1..=600).filter(|step| step % 7 == 0 || *step == 600).collect();
+    assert_eq!(steps, expected);
+    assert!(!folder.join("checkpoints/.step_00000600.tmp").exists());
+}
+
+#[test]
+fn a_run_is_not_begun_where_one_is() {
+    let Fixture { config, prepared, run, .. } = fixture::text();
+    let folder = scratch("begun").join("run");
+    copy(run, &folder);
+    let weights = || fs::read(folder.join("checkpoints/latest/model.safetensors")).unwrap();
+    let (before, metrics) = (weights(), fs::read(folder.join("metrics.jsonl")).unwrap());
+    let again = |data: &Path, flag: &str| {
+        run!("train", "--config", config, "--data", data, "--out", folder, "--device", "cpu", flag)
+    };
+    run!("train", "--config", config, "--data", prepared, "--out", folder).fails(1, &["--resume", "--force", "--out"]);
+    // Not even by force, before it is clear that a new run can begin.
+    let nowhere = folder.join("nowhere");
+    again(&nowhere, "--force").fails(1, &["nowhere"]);
+    again(prepared, "--set=train.seed=5").fails(1, &["--force"]);
+    run!("train", "--config", config, "--out", folder, "--force").fails(2, &["data.sources", "--data"]);
+    assert!(before == weights() && metrics == fs::read(folder.join("metrics.jsonl")).unwrap(), "the run was changed");
+    again(prepared, "--force").ok();
+}
+
+#[test]
+fn a_run_goes_on_only_as_it_began() {
+    let Fixture { config, prepared, run, .. } = fixture::text();
+    let folder = scratch("other").join("run");
+    copy(run, &folder);
+    let resume = |set: &str| run!("train", "--out", folder, "--resume", "--device", "cpu", "--set", set);
+    let asked = ["--config", config.to_str().unwrap(), "--data", prepared.to_str().unwrap()];
+    let mut program = crate::command();
+    program.args(["train", "--resume", "--set", "train.lr=1", "--out"]).arg(&folder).args(asked);
+    Outcome::of(&mut program).fails(2, &["another configuration", "lr = 0.01", "lr = 1.0"]);
+    // A model of another shape can't go on, and leaves the run as it was.
+    resume("model.level.0.n_embd=16").fails(1, &["config.json asks for", "level.0"]);
+    resume("model.level.0.n_layer=2").fails(1, &["level.0.block.1"]);
+    assert_eq!(fs::read(run.join("config.toml")).unwrap(), fs::read(folder.join("config.toml")).unwrap());
+    // A longer run can.
+    resume("train.max_steps=8").ok();
+    assert!(fs::read_to_string(folder.join("metrics.jsonl")).unwrap().contains("\"step\":8"));
+
+    run!("train", "--resume").fails(2, &["--out"]);
+    run!("train", "--resume", "--out", folder.join("no")).fails(1, &["no", "config.toml"]);
+    fs::remove_dir_all(folder.join("checkpoints")).unwrap();
+    run!("train", "--resume", "--out", folder).fails(1, &["has no checkpoint"]);
+}

@@ -1,0 +1,79 @@
+//! Standard output and error: one JSON object, nothing else, and readers that go away.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::fixture::{self, Fixture, scratch};
+use crate::{Outcome, run};
+
+fn program() -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_megabyte"));
+    program.envs(fixture::environment());
+    program
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let Fixture { run, prepared, .. } = fixture::text();
+    for args in [["inspect"].as_slice(), &["inspect", "--json"], &["--help"], &["doctor"]] {
+        let mut command = program();
+        command.args(args);
+        if args[0] == "inspect" {
+            command.arg(run);
+        }
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let outcome = Outcome::from(child.wait_with_output().unwrap()).ok();
+        assert_eq!(outcome.stderr, "", "{args:?}");
+    }
+    let mut command = program();
+    command.args(["eval", "--device", "cpu", "--model"]).arg(run).arg("--data").arg(prepared);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    Outcome::from(child.wait_with_output().unwrap()).ok();
+}
+
+#[test]
+fn progress_that_nobody_reads_stops_no_work() {
+    let Fixture { config, prepared, .. } = fixture::text();
+    let out = scratch("unread").join("run");
+    let mut command = program();
+    command
+        .args(["train", "--device", "cpu", "--config"])
+        .arg(config)
+        .arg("--data")
+        .arg(prepared)
+        .arg("--out")
+        .arg(&out);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(out.join("checkpoints/step_00000006/state.json").is_file());
+    // An error that nobody reads is one all the same.
+    let mut child = program().args(["inspect", "/no/such"]).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn results_and_progress_do_not_mix() {
+    let Fixture { run, config, prepared, .. } = fixture::text();
+    let folder = scratch("mixed");
+    assert_eq!(run!("doctor", "--json").json()["libtorch"]["required"], "2.11.0");
+    for what in ["train", "generate", "data"] {
+        let measured = run!("bench", what, "--config", config, "--seconds", "0.1", "--json", "--device", "cpu").json();
+        assert!(measured["bytes_per_second"].as_f64().unwrap() > 0.0, "{measured}");
+    }
+    let trained =
+        run!("train", "--config", config, "--data", prepared, "--out", folder.join("run"), "--device", "cpu").ok();
+    assert_eq!(trained.stdout, "");
+    assert!(trained.stderr.contains("step 6/6") && trained.stderr.contains("held out"), "{}", trained.stderr);
+    let generated = run!("generate", "--model", run, "--out", folder.join("a.txt"), "--device", "cpu").ok();
+    assert_eq!(generated.stdout, "");
+    let shown = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    for line in shown.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).unwrap()["step"].is_u64());
+    }
+    let help = run!("train", "--help").ok();
+    assert!(help.stdout.contains("Usage: megabyte train") && help.stderr.is_empty());
+}
