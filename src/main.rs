@@ -24,7 +24,16 @@ fn main() -> ExitCode {
         }
         let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
         let message = info.payload_as_str().unwrap_or("of unknown cause");
-        say(&format!("error: internal: {message}{place}"));
+        match message.split_once("Torch(\"") {
+            // tch panics where libtorch refuses, as a rule because memory is not to be had.
+            Some((_, cause)) => {
+                let line = cause.split("\\n").next().unwrap_or(cause);
+                say(&format!(
+                    "error: libtorch: {line}; where memory is short, lower --batch, --count or train.micro_batch"
+                ));
+            }
+            None => say(&format!("error: internal: {message}{place}")),
+        }
     }));
     match panic::catch_unwind(|| commands::run(cli.verb)) {
         Ok(Ok(())) => ExitCode::SUCCESS,

@@ -97,9 +97,10 @@ fn a_resumed_run_equals_one_that_never_stopped() {
     let root = tempfile::tempdir().unwrap();
     let (whole, pieces) = (root.path().join("whole"), root.path().join("pieces"));
     train(&whole, root.path(), None, false);
-    // Stopped inside a log interval, on a checkpoint, and after the last evaluation.
+    // Stopped inside a log interval, at an evaluation, on a checkpoint, and after the last evaluation.
     train(&pieces, root.path(), Some(7), false);
-    train(&pieces, root.path(), Some(3), true);
+    train(&pieces, root.path(), Some(1), true);
+    train(&pieces, root.path(), Some(2), true);
     train(&pieces, root.path(), Some(12), true);
     train(&pieces, root.path(), None, true);
     for file in ["metrics.jsonl", "checkpoints/latest/model.safetensors", "checkpoints/latest/optimizer.safetensors"] {

@@ -79,7 +79,7 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
 /// Optimizer steps on random bytes, after a second of warm-up.
 fn train(config: RunConfig, seconds: f64, device: Device) -> anyhow::Result<Measured> {
     let folder = tempfile::tempdir()?;
-    let dataset = random_dataset(&config, folder.path())?;
+    let dataset = random_dataset(&config)?;
     let mut trainer = Trainer::new(config.clone(), folder.path(), dataset, None, device, false)?;
     let mut loader = trainer.loader()?;
     let mut lap = Lap::begin(trainer.state());
@@ -144,8 +144,7 @@ fn generation(config: &RunConfig, seconds: f64, device: Device) -> anyhow::Resul
 
 /// Batches, as fast as they come.
 fn data(config: &RunConfig, seconds: f64) -> anyhow::Result<Measured> {
-    let folder = tempfile::tempdir()?;
-    let dataset = std::sync::Arc::new(random_dataset(config, folder.path())?);
+    let dataset = std::sync::Arc::new(random_dataset(config)?);
     let rows = config.train.rows(&config.model);
     let loading = LoaderConfig { context: config.model.context, rows, vocab: config.model.vocab, seed: 0 };
     let mut loader = Loader::new(dataset, loading, 0)?;
@@ -165,12 +164,16 @@ fn data(config: &RunConfig, seconds: f64) -> anyhow::Result<Measured> {
     })
 }
 
-/// A few megabytes of random bytes, prepared as text.
-fn random_dataset(config: &RunConfig, folder: &std::path::Path) -> anyhow::Result<Dataset> {
+/// A few megabytes of random bytes in sequences of the context.
+fn random_dataset(config: &RunConfig) -> anyhow::Result<Dataset> {
     use rand::{Rng, SeedableRng, rngs::ChaCha8Rng};
-    let mut bytes = vec![0; (4 << 20).max(16 * config.model.context)];
-    ChaCha8Rng::seed_from_u64(0).fill_bytes(&mut bytes);
-    let file = folder.join("random.bin");
-    std::fs::write(&file, bytes)?;
-    Ok(Dataset::from_files(&[file], &config.data.layout()?)?)
+    let mut random = ChaCha8Rng::seed_from_u64(0);
+    let context = config.model.context;
+    let item = || {
+        let mut bytes = vec![0; context];
+        random.fill_bytes(&mut bytes);
+        bytes
+    };
+    let items = std::iter::repeat_with(item).take(((4 << 20) / context).max(16)).collect();
+    Ok(Dataset::from_memory(items, &config.data.layout()?))
 }

@@ -38,6 +38,16 @@ struct Made {
 /// Runs the verb.
 pub fn run(args: GenerateArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let into_folder = args.count > 1 || args.out.is_dir();
+    if into_folder && args.out.is_file() {
+        bail!(Error::Usage(format!(
+            "--out {}: is a file, and --count {} needs a folder",
+            args.out.display(),
+            args.count
+        )));
+    }
+    if args.count > 65_536 {
+        bail!(Error::Usage(format!("--count {}: allowed is up to 65536 at a time", args.count)));
+    }
     output::check_free(&args.out, args.force)?;
     if args.count == 0 {
         bail!(Error::Usage("--count 0: expected at least 1".to_owned()));

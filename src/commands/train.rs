@@ -7,7 +7,7 @@ use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use megabyte::data::{self, Dataset, Split};
 use megabyte::error::IoContext;
-use megabyte::train::{Event, Metric, Observer, Trainer};
+use megabyte::train::{Event, Metric, Observer, TrainConfig, Trainer};
 use megabyte::{Error, RunConfig};
 
 use super::terminal::{Terminal, say, stopped};
@@ -86,8 +86,15 @@ fn configuration(args: &TrainArgs, folder: &Path) -> anyhow::Result<RunConfig> {
     for source in &mut config.data.sources {
         *source = std::path::absolute(&*source).at(&*source)?;
     }
-    if args.resume && args.config.is_some() {
-        check_same(&config, &RunConfig::load(&of_run, &[])?, folder)?;
+    if args.resume {
+        let mut began = RunConfig::load(&of_run, &[])?;
+        if args.config.is_none() {
+            // What may change on the way; the rest decides what the numbers in a checkpoint mean.
+            let TrainConfig { bytes_per_step, micro_batch, seed, .. } = began.train;
+            began.train = TrainConfig { bytes_per_step, micro_batch, seed, ..config.train.clone() };
+            began.sample = config.sample;
+        }
+        check_same(&config, &began, folder)?;
     }
     Ok(config)
 }
@@ -100,7 +107,7 @@ fn check_same(asked: &RunConfig, began: &RunConfig, folder: &Path) -> anyhow::Re
             of.lines().filter(|line| !other.lines().any(|o| o == *line)).map(|line| format!("\n  {line}")).collect()
         };
         bail!(Error::Usage(format!(
-            "{}: was begun with another configuration\nit has:{}\nthe flags ask for:{}\nleave out --config to go on as it began, or choose another --out",
+            "{}: was begun with another configuration\nit has:{}\nthe flags ask for:{}\ngo on without these flags, or choose another --out",
             folder.display(),
             lines(&began, &asked),
             lines(&asked, &began)
@@ -120,7 +127,9 @@ fn check_folder(folder: &Path, config: &RunConfig, args: &TrainArgs) -> anyhow::
         bail!("{folder_name}: holds a run; --resume continues it, --force starts anew, --out names another");
     }
     let same = fs::read_to_string(folder.join("config.toml")).is_ok_and(|text| text == config.to_toml());
-    let other = ["config.toml", "metrics.jsonl"].into_iter().find(|part| !same && folder.join(part).exists());
+    let other = ["config.toml", "metrics.jsonl", "speed.jsonl", "samples"]
+        .into_iter()
+        .find(|part| !same && folder.join(part).exists());
     if let Some(part) = other {
         bail!("{folder_name}: holds another {part}; --force replaces it, --out names another folder");
     }
@@ -130,10 +139,15 @@ fn check_folder(folder: &Path, config: &RunConfig, args: &TrainArgs) -> anyhow::
 /// Removes what a run has written, and makes the folder where there is none.
 fn clear_folder(folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder).at(folder)?;
-    for part in ["checkpoints", "samples"] {
-        let part = folder.join(part);
-        if part.exists() {
-            fs::remove_dir_all(&part).at(&part)?;
+    for part in ["checkpoints", "samples"].map(|part| folder.join(part)) {
+        // Only what a run writes: anything else in a folder of that name is somebody's.
+        for entry in fs::read_dir(&part).into_iter().flatten() {
+            let path = entry.at(&part)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let links = ["latest", "best"].contains(&&*name);
+            if name.starts_with("step_") || name.starts_with(".step_") || links {
+                if links { fs::remove_file(&path) } else { fs::remove_dir_all(&path) }.at(&path)?;
+            }
         }
     }
     for entry in fs::read_dir(folder).at(folder)? {
@@ -176,7 +190,8 @@ struct Watch {
     bar: Option<ProgressBar>,
     max_steps: u64,
     max_minutes: f64,
-    loss: Option<f64>,
+    loss: f64,
+    lines: i32,
 }
 
 impl Watch {
@@ -185,7 +200,7 @@ impl Watch {
             let style = ProgressStyle::with_template("{bar:20} {msg}").expect("the template is well-formed");
             ProgressBar::new(config.train.max_steps).with_style(style).with_position(step)
         });
-        Watch { bar, max_steps: config.train.max_steps, max_minutes: config.train.max_minutes, loss: None }
+        Watch { bar, max_steps: config.train.max_steps, max_minutes: config.train.max_minutes, loss: 0.0, lines: 0 }
     }
 
     fn say(&self, line: &str) {
@@ -206,9 +221,10 @@ impl Observer for Watch {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Logged(Metric::Train { step, bits_per_byte, lr, grad_norm, bytes, .. }, speed) => {
-                // A mean over about ten lines, so that the eye can see where it goes.
-                let smooth = self.loss.map_or(*bits_per_byte, |loss| 0.9 * loss + 0.1 * bits_per_byte);
-                self.loss = Some(smooth);
+                // A mean over about five lines, the first ones as much as the others.
+                self.lines += 1;
+                self.loss = 0.8 * self.loss + 0.2 * bits_per_byte;
+                let smooth = self.loss / (1.0 - 0.8_f64.powi(self.lines));
                 let mut left = speed.seconds / *step as f64 * (self.max_steps - step) as f64;
                 if self.max_minutes > 0.0 {
                     left = left.min(self.max_minutes * 60.0 - speed.seconds);

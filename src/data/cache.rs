@@ -73,7 +73,7 @@ fn cache_folder() -> Result<PathBuf> {
     let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
     base.map(|base| base.join("megabyte")).ok_or_else(|| {
         let reason = "there is no place for prepared data: set HOME or XDG_CACHE_HOME, or run `megabyte prepare`";
-        Error::Usage(reason.to_owned())
+        Error::Content(reason.to_owned())
     })
 }
 

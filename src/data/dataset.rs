@@ -82,6 +82,12 @@ impl Dataset {
         Ok(Self::new(layout.clone(), parts.collect::<Result<_>>()?))
     }
 
+    /// Byte sequences that are there already, none of which ends a document.
+    pub fn from_memory(items: Vec<Vec<u8>>, layout: &Layout) -> Self {
+        let part = |bytes| Part::Memory { name: "memory".to_owned(), bytes, ends: false };
+        Self::new(layout.clone(), items.into_iter().map(part).collect())
+    }
+
     fn new(layout: Layout, parts: Vec<Part>) -> Self {
         let (mut first, mut len, mut bytes) = (Vec::with_capacity(parts.len()), 0, 0);
         for part in &parts {

@@ -33,7 +33,7 @@ impl Loader {
             }
         };
         let thread = Builder::new().name("loader".to_owned()).spawn(work);
-        let thread = thread.map_err(|error| Error::Usage(format!("the loader's thread can't start: {error}")))?;
+        let thread = thread.map_err(|error| Error::Content(format!("the loader's thread can't start: {error}")))?;
         Ok(Loader { batches: Some(batches), thread: Some(thread) })
     }
 
@@ -41,7 +41,7 @@ impl Loader {
     #[expect(clippy::should_implement_trait, reason = "a run has no end and a batch can fail: this is no iterator")]
     pub fn next(&mut self) -> Result<Batch> {
         let batch = self.batches.as_ref().and_then(|batches| batches.recv().ok());
-        batch.unwrap_or_else(|| Err(Error::Usage("the loader's thread has stopped".to_owned())))
+        batch.unwrap_or_else(|| Err(Error::Content("the loader's thread has stopped".to_owned())))
     }
 }
 

@@ -187,7 +187,7 @@ fn nothing_usable(layout: &Layout, skipped: &[Skipped]) -> Error {
     if skipped.len() > 5 {
         message.push_str(&format!("\n  and {} more", skipped.len() - 5));
     }
-    Error::Usage(message)
+    Error::Content(message)
 }
 
 fn warnings(manifest: &Manifest) -> Vec<String> {

@@ -227,10 +227,10 @@ impl ModelConfig {
         )?;
         check(!self.levels.is_empty(), "model.level", "is empty: write one [[model.level]] a level, coarse first")?;
         check((0.0..1.0).contains(&self.dropout), "model.dropout", format!("is {}, allowed is 0 to 1", self.dropout))?;
-        check(self.norm_eps > 0.0, "model.norm_eps", "must be above 0")?;
-        check(self.init_std > 0.0, "model.init_std", "must be above 0")?;
-        check(self.ffn_mult > 0.0, "model.ffn_mult", "must be above 0")?;
-        check(self.rotary_base > 1.0, "model.rotary_base", "must be above 1")?;
+        check(self.norm_eps > 0.0 && self.norm_eps.is_finite(), "model.norm_eps", "must be above 0")?;
+        check(self.init_std > 0.0 && self.init_std.is_finite(), "model.init_std", "must be above 0")?;
+        check(self.ffn_mult >= 0.1 && self.ffn_mult <= 64.0, "model.ffn_mult", "must be 0.1 to 64")?;
+        check(self.rotary_base > 1.0 && self.rotary_base.is_finite(), "model.rotary_base", "must be above 1")?;
         check(self.cross_patch == 0, "model.cross_patch", "must be 0: this version has no cross-patch attention")?;
         check(!self.conv_encoder, "model.conv_encoder", "must be false: this version has no convolutional encoder")?;
         let linear = self.embedding == Embedding::Linear;
@@ -245,8 +245,12 @@ impl ModelConfig {
         for (l, level) in self.levels.iter().enumerate() {
             let key = |name: &str| format!("model.level.{l}.{name}");
             let (unit, width, heads) = (level.unit, level.n_embd, level.n_head);
-            check(width > 0, key("n_embd"), "must be above 0")?;
-            check(level.n_layer > 0, key("n_layer"), "must be above 0")?;
+            check((1..=65_536).contains(&width), key("n_embd"), format!("is {width}, allowed is 1 to 65536"))?;
+            check(
+                (1..=1024).contains(&level.n_layer),
+                key("n_layer"),
+                format!("is {}, allowed is 1 to 1024", level.n_layer),
+            )?;
             check(
                 heads > 0 && width.is_multiple_of(heads),
                 key("n_head"),

@@ -15,8 +15,10 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 // The widest vectors of the machine it runs on, not of the one it was built on.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#if defined(__x86_64__) && defined(__GNUC__) && __GNUC__ >= 12 && !defined(__clang__)
 #define MB_VECTORS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#elif defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define MB_VECTORS __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define MB_VECTORS
 #endif

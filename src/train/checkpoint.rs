@@ -89,7 +89,7 @@ impl Checkpoints {
         if best {
             self.link("best", &name)?;
         }
-        self.retain(keep);
+        self.retain(keep, &place);
         Ok(place)
     }
 
@@ -139,9 +139,12 @@ impl Checkpoints {
         steps
     }
 
-    fn retain(&self, keep: usize) {
+    /// Removes old checkpoints, but neither the best one nor the one just `written`.
+    fn retain(&self, keep: usize, written: &Path) {
         let best = fs::canonicalize(self.folder.join("best")).ok();
         let mut steps = self.steps();
+        steps.retain(|step| step != written);
+        let keep = keep - 1;
         steps.truncate(steps.len().saturating_sub(keep));
         for old in steps {
             if fs::canonicalize(&old).ok() != best {

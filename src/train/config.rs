@@ -154,10 +154,10 @@ impl TrainConfig {
         check(self.max_minutes >= 0.0, "max_minutes", "must not be negative")?;
         check(self.lr > 0.0 && self.lr.is_finite(), "lr", format!("is {}, which must be above 0", self.lr))?;
         check((0.0..=1.0).contains(&self.final_lr), "final_lr", format!("is {}, allowed is 0 to 1", self.final_lr))?;
-        check(self.weight_decay >= 0.0, "weight_decay", "must not be negative")?;
+        check(self.weight_decay >= 0.0 && self.weight_decay.is_finite(), "weight_decay", "must be 0 or more")?;
         let betas = self.betas.iter().all(|beta| (0.0..1.0).contains(beta));
         check(betas, "betas", format!("are {:?}, allowed is 0 to below 1", self.betas))?;
-        check(self.eps > 0.0, "eps", "must be above 0")?;
+        check(self.eps > 0.0 && self.eps.is_finite(), "eps", "must be above 0")?;
         check(self.clip >= 0.0, "clip", "must not be negative")?;
         check(self.log_every > 0, "log_every", "must be above 0")?;
         check(self.keep_checkpoints > 0, "keep_checkpoints", "must be above 0")?;

@@ -132,6 +132,7 @@ impl Trainer {
             self.train_step(&mut loader, lr, &mut interval, &mut lap)?;
             let step = self.state.step;
             let last = step == settings.max_steps || self.out_of_time();
+            let due = |every: u64| last || (every > 0 && step.is_multiple_of(every));
             interrupted = !last && observer.stop();
 
             if step.is_multiple_of(settings.log_every) || last {
@@ -140,16 +141,21 @@ impl Trainer {
                 log.train(&metric, &speed)?;
                 observer.event(Event::Logged(&metric, &speed));
             }
-            let due = |every: u64| last || (every > 0 && step.is_multiple_of(every));
+            // What is due at this step is done even where the run stops here: a resumed one begins with the next.
+            let best_before = self.state.best;
             let mut best = false;
-            if due(settings.eval_every) && !interrupted {
+            if due(settings.eval_every) {
                 best = self.evaluate(&mut log, observer)?;
             }
-            if settings.sample_every > 0 && due(settings.sample_every) && !interrupted {
-                self.sample(&mut log)?;
+            if settings.sample_every > 0
+                && due(settings.sample_every)
+                && let Err(error) = self.sample(&mut log)
+            {
+                observer.event(Event::Note(&format!("no samples at step {step}: {error}")));
             }
             if due(settings.checkpoint_every) || best || interrupted {
                 self.state.interval_nats = f64::try_from(&interval)?;
+                self.check_finite(self.state.interval_nats)?;
                 match self.save(best) {
                     Ok(place) => {
                         saved = step;
@@ -157,6 +163,7 @@ impl Trainer {
                     }
                     // The run is worth more than this checkpoint; what was saved before is untouched.
                     Err(error) if !last && !interrupted => {
+                        self.state.best = best_before;
                         observer.event(Event::Note(&format!("no checkpoint at step {step}: {error}")));
                     }
                     Err(error) => return Err(error),
@@ -217,14 +224,7 @@ impl Trainer {
 
     fn log(&mut self, lr: f64, interval: &mut Tensor) -> Result<Metric> {
         let loss = f64::try_from(&*interval)? / self.state.interval_bytes.max(1) as f64;
-        if !loss.is_finite() {
-            let reason = format!(
-                "the loss is {loss} at step {}: lower train.lr or raise train.warmup_steps, and continue from {}",
-                self.state.step,
-                self.checkpoints.latest().map_or("the start".to_owned(), |path| path.display().to_string())
-            );
-            return Err(Error::Content(reason));
-        }
+        self.check_finite(loss)?;
         let _ = interval.zero_();
         self.state.interval_bytes = 0;
         Ok(Metric::Train {
@@ -237,6 +237,18 @@ impl Trainer {
         })
     }
 
+    /// A model whose loss is NaN or infinite is never saved over one that was better.
+    fn check_finite(&self, loss: f64) -> Result<()> {
+        if loss.is_finite() {
+            return Ok(());
+        }
+        let latest = self.checkpoints.latest().map_or("the start".to_owned(), |path| path.display().to_string());
+        Err(Error::Content(format!(
+            "the loss is {loss} at step {}: lower train.lr or raise train.warmup_steps, and continue from {latest}",
+            self.state.step
+        )))
+    }
+
     /// Scores held-out data; whether the model is the best so far.
     fn evaluate(&mut self, log: &mut Log, observer: &mut dyn Observer) -> Result<bool> {
         let Some(valid) = &self.valid else {
@@ -245,6 +257,7 @@ impl Trainer {
         let batch = self.config.train.rows(&self.config.model);
         let options = EvalOptions { batch, limit_bytes: self.config.train.eval_bytes };
         let found = evaluate(&self.model, valid, options, &Quiet)?;
+        self.check_finite(found.nats)?;
         let metric = Metric::Valid {
             step: self.state.step,
             bytes: self.state.bytes_seen,
