@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    println!("cargo:rerun-if-changed=src/native/shim.cpp");
+    println!("cargo:rerun-if-changed=src/native");
     println!("cargo:rerun-if-env-changed=LIBTORCH");
 
     // torch-sys, a direct dependency, says where libtorch's shared libraries are.
@@ -27,6 +27,11 @@ fn main() {
         .flag("-D_GLIBCXX_USE_CXX11_ABI=1")
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
+        // The pool of threads is libtorch's own: both use the OpenMP library that it brings.
+        .flag("-fopenmp")
+        .flag("-fno-math-errno")
+        .opt_level(3)
+        .file("src/native/attention.cpp")
         .file("src/native/shim.cpp")
         .compile("megabyte_shim");
     // After the shim, whose symbols these libraries define.

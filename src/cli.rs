@@ -240,9 +240,10 @@ pub struct BenchArgs {
 #[derive(Debug, Args)]
 pub struct DownloadArgs {
     /// The name of a card in datasets/, or a card's path; without it, the cards are listed
+    #[arg(requires = "out")]
     pub card: Option<String>,
     /// The folder to write
-    #[arg(long, value_name = "DIR", required_unless_present = "list")]
+    #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// List the cards
     #[arg(long)]

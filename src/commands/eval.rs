@@ -11,7 +11,7 @@ use megabyte::progress::Progress;
 use megabyte::train::Dtype;
 use serde::Serialize;
 
-use super::{device, output};
+use super::{device, model_run, output};
 use crate::cli::EvalArgs;
 
 #[derive(Serialize)]
@@ -57,7 +57,9 @@ fn open(args: &EvalArgs, layout: &Layout, progress: &dyn Progress) -> megabyte::
     }
     let name = args.split.as_deref().unwrap_or("test");
     let split = if name == "all" { None } else { Some(name.parse::<Split>()?) };
-    let prepared = data::prepared(&args.data, &DataConfig::of(layout), progress)?;
+    // Cut as the run cut, so that what it held out is what is scored.
+    let data = model_run::config(&args.model).map_or_else(|| DataConfig::of(layout), |run| run.data);
+    let prepared = data::prepared(&args.data, &data, progress)?;
     let dataset = Dataset::open(Path::new(&prepared), split)?;
     Ok((name.to_owned(), dataset))
 }

@@ -1,19 +1,19 @@
 //! `megabyte generate`: files, from a prompt or from nothing.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use megabyte::Error;
 use megabyte::generate::{Request, SampleConfig, generate};
 use megabyte::modality::{Adapter, Modality};
 use megabyte::model::{ModelConfig, folder};
 use megabyte::progress::Progress;
 use megabyte::train::Dtype;
-use megabyte::{Error, RunConfig};
 use serde::Serialize;
 
-use super::{device, output};
+use super::{device, model_run, output};
 use crate::cli::GenerateArgs;
 
 /// What was generated: printed with `--json`, and kept beside the files of a folder.
@@ -186,9 +186,7 @@ fn check_room(kept: usize, length: usize, context: usize) -> megabyte::Result<()
 
 /// The flags over the `[sample]` section of the run that the model is from, if there is one, over the defaults.
 fn settings(args: &GenerateArgs) -> SampleConfig {
-    let run = [args.model.join("config.toml"), args.model.join("../../config.toml")];
-    let of_run = run.iter().find(|path| path.is_file()).and_then(|path: &PathBuf| RunConfig::load(path, &[]).ok());
-    let base = of_run.map(|run| run.sample).unwrap_or_default();
+    let base = model_run::config(&args.model).map(|run| run.sample).unwrap_or_default();
     SampleConfig {
         temperature: args.temperature.unwrap_or(base.temperature),
         top_k: args.top_k.unwrap_or(base.top_k),

@@ -7,6 +7,7 @@ pub mod download;
 pub mod eval;
 pub mod generate;
 pub mod inspect;
+pub mod model_run;
 pub mod output;
 pub mod prepare;
 pub mod report;

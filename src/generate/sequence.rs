@@ -1,5 +1,7 @@
 //! Whole sequences: a prompt, then symbols drawn until the length is reached or the sequence ends.
 
+use tch::Device;
+
 use super::engine::{Engine, to_rows};
 use super::sampling::{SampleConfig, Sampler};
 use crate::model::Megabyte;
@@ -23,6 +25,32 @@ pub struct Request {
     pub sample: SampleConfig,
 }
 
+/// Above this many parameters a step is worth sharing between threads.
+const LARGE: u64 = 50_000_000;
+
+/// One thread for the steps of a small model on a CPU: they are too short to share, and threads that wait for each
+/// other are slow where the machine is busy. The former number comes back at the end.
+struct Threads(Option<i32>);
+
+impl Threads {
+    fn for_steps_of(model: &Megabyte) -> Self {
+        if model.device() != Device::Cpu || model.parameters().count() > LARGE {
+            return Threads(None);
+        }
+        let before = tch::get_num_threads();
+        tch::set_num_threads(1);
+        Threads(Some(before))
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(before) = self.0 {
+            tch::set_num_threads(before);
+        }
+    }
+}
+
 /// Generates `count` sequences together. A sequence is shorter than asked where it ended by itself.
 pub fn generate(model: &Megabyte, request: &Request, progress: &dyn Progress) -> Result<Vec<Vec<u8>>> {
     let Request { prompt, length, count, sample } = request;
@@ -41,6 +69,7 @@ pub fn generate(model: &Megabyte, request: &Request, progress: &dyn Progress) ->
         return Ok(sequences);
     }
 
+    let _threads = Threads::for_steps_of(model);
     let mut samplers: Vec<Sampler> = (0..*count).map(|row| Sampler::new(*sample, row)).collect();
     let mut ended = vec![false; *count];
     let mut engine = Engine::new(model, *count);

@@ -8,6 +8,7 @@ use super::cache::KvCache;
 use super::config::{ModelConfig, Position};
 use super::layers::{Linear, Norm};
 use super::parameters::Parameters;
+use crate::native;
 
 /// Multi-head causal attention with one matrix for queries, keys and values.
 #[derive(Debug)]
@@ -55,6 +56,9 @@ impl Attention {
             k = rotary.apply(&k, start);
         }
         let attended = match cache {
+            None if dropout == 0.0 && native::suits_short_attention(&q) => {
+                native::short_attention(&q, &k, &v).expect("queries, keys and values have one shape")
+            }
             None => sdpa(&q, &k, &v, None, dropout, n > 1),
             Some(cache) => {
                 let (keys, values) = cache.extend(start, &k, &v);

@@ -1,6 +1,6 @@
 //! MEGABYTE: a hierarchy of causal transformers over patches of bytes (Yu et al. 2023).
 //!
-//! [`Megabyte`] is built of [`level`]s, a level of [`block`]s. Training, evaluation and generation share this code: a
+//! [`Megabyte`] is built of levels, a level of blocks. Training, evaluation and generation share this code: a
 //! cached step is the same forward pass over fewer units.
 
 mod attention;

@@ -29,6 +29,13 @@ unsafe extern "C" {
     ) -> *mut c_char;
     fn mb_total_norm(tensors: *const *const C_tensor, n: usize, out: *const C_tensor) -> *mut c_char;
     fn mb_clear_gradients(params: *const *const C_tensor, n: usize) -> *mut c_char;
+    fn mb_short_attention(
+        q: *const C_tensor,
+        k: *const C_tensor,
+        v: *const C_tensor,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
+    fn mb_keep_freed_memory();
     fn mb_free(message: *mut c_char);
 }
 
@@ -102,6 +109,30 @@ pub fn clear_gradients(params: &[Tensor]) -> Result<()> {
     let list = pointers(params);
     // SAFETY: `list` holds `len` pointers to live tensors.
     check(unsafe { mb_clear_gradients(list.as_ptr(), list.len()) })
+}
+
+/// Tells the allocator to keep what tensors free for the next ones: for programs that train or generate on a CPU, once,
+/// at their start.
+pub fn keep_freed_memory() {
+    // SAFETY: sets numbers in the allocator, which is made for being told so at any time.
+    unsafe { mb_keep_freed_memory() }
+}
+
+/// Whether [`short_attention`] takes queries (S, H, n, E): on the CPU, with n and E small.
+pub fn suits_short_attention(queries: &Tensor) -> bool {
+    let size = queries.size();
+    queries.device() == tch::Device::Cpu && size[2] <= 16 && size[3] <= 128
+}
+
+/// Causal attention of queries, keys and values (S, H, n, E) of one shape, differentiable: the same as libtorch's for
+/// the many short sequences of the finest level, in a fraction of the time.
+pub fn short_attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+    let mut out = std::ptr::null_mut();
+    // SAFETY: three live tensors; where there is no message, `out` is a new tensor that is ours to drop.
+    unsafe {
+        check(mb_short_attention(q.as_ptr(), k.as_ptr(), v.as_ptr(), &mut out))?;
+        Ok(Tensor::from_ptr(out))
+    }
 }
 
 fn pointers(tensors: &[Tensor]) -> Vec<*const C_tensor> {

@@ -10,6 +10,10 @@
 #include <exception>
 #include <vector>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 namespace {
 
 std::vector<at::Tensor> list(at::Tensor *const *tensors, size_t n) {
@@ -61,6 +65,16 @@ char *mb_clear_gradients(at::Tensor *const *params, size_t n) {
   return guarded([&] {
     for (size_t i = 0; i < n; i++) params[i]->mutable_grad() = at::Tensor();
   });
+}
+
+// Keeps memory that was freed instead of giving it back to the system: the same tensors come and go in every step, and
+// their pages would be cleared and mapped anew each time.
+void mb_keep_freed_memory() {
+#ifdef __GLIBC__
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, -1);
+  mallopt(M_TOP_PAD, 64 << 20);
+#endif
 }
 
 // Gives back a message made here.

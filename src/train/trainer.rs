@@ -223,7 +223,7 @@ impl Trainer {
                 self.state.step,
                 self.checkpoints.latest().map_or("the start".to_owned(), |path| path.display().to_string())
             );
-            return Err(Error::Usage(reason));
+            return Err(Error::Content(reason));
         }
         let _ = interval.zero_();
         self.state.interval_bytes = 0;

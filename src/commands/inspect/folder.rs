@@ -6,7 +6,7 @@ use std::path::Path;
 use megabyte::Error;
 use megabyte::config::DataConfig;
 use megabyte::data::shard::Shard;
-use megabyte::data::{Count, Dataset, Manifest, Skipped, SourceFile, walk};
+use megabyte::data::{Count, Dataset, Manifest, Skipped, SourceFile, Split, walk};
 use megabyte::modality::Modality;
 use megabyte::progress::Progress;
 use rayon::prelude::*;
@@ -14,6 +14,9 @@ use serde_json::json;
 
 use super::{Report, layout_of};
 use crate::commands::prepare::{skipped, table, thousands};
+
+/// Names of items listed of each split.
+const NAMES: usize = 1000;
 
 /// A folder of files: how many can be read as what, and why the others can't.
 pub(super) fn raw(path: &Path, data: Option<&DataConfig>, progress: &dyn Progress) -> anyhow::Result<Report> {
@@ -94,6 +97,11 @@ pub(super) fn prepared(path: &Path, verify: bool, progress: &dyn Progress) -> an
     report.text.push_str(&skipped(&manifest.skipped));
     if let (Some(report), serde_json::Value::Object(manifest)) = (report.json.as_object_mut(), json!(manifest)) {
         report.extend(manifest);
+    }
+    for split in Split::ALL {
+        let part = Dataset::open(path, Some(split))?;
+        let names: Vec<&str> = (0..part.len().min(NAMES)).map(|i| part.name(i)).collect();
+        report.json["splits"][split.name()]["names"] = json!(names);
     }
     report.set("verified", verify);
     Ok(report)

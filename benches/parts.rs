@@ -1,0 +1,98 @@
+//! The parts that decide how fast a run is, by criterion: `cargo bench`. Beside other implementations: `benches/peers`.
+#![allow(missing_docs)]
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use megabyte::data::{Dataset, LoaderConfig, Sampler};
+use megabyte::generate::{Engine, SampleConfig, Sampler as Draw};
+use megabyte::modality::{AudioFormat, AudioLayout, ImageLayout, Layout, TextLayout};
+use megabyte::model::{LevelConfig, Megabyte, ModelConfig};
+use megabyte::native;
+use tch::{Device, Kind, Tensor};
+
+/// The model of the comparison with others: global 256 x 4, local 128 x 2, patches of 8, 1,024 bytes.
+fn small() -> ModelConfig {
+    let level = |unit, n_embd, n_layer, n_head| LevelConfig { unit, n_embd, n_layer, n_head };
+    let defaults: ModelConfig = toml::from_str("context = 1024\ndropout = 0.0\nlevel = []").expect("the keys exist");
+    ModelConfig { levels: vec![level(8, 256, 4, 4), level(1, 128, 2, 2)], ..defaults }
+}
+
+/// The finest level's attention, 256 sequences of 8: ours beside libtorch's.
+fn attention(c: &mut Criterion) {
+    let mut group = c.benchmark_group("attention of 256 x 2 heads x 8 units x 64, forward and backward");
+    for kind in [Kind::BFloat16, Kind::Float] {
+        let [q, k, v] = [0; 3].map(|_| Tensor::randn([256, 2, 8, 64], (kind, Device::Cpu)).set_requires_grad(true));
+        group.bench_function(BenchmarkId::new("short", format!("{kind:?}")), |b| {
+            b.iter(|| native::short_attention(&q, &k, &v).expect("one shape").sum(Kind::Float).backward());
+        });
+        group.bench_function(BenchmarkId::new("libtorch", format!("{kind:?}")), |b| {
+            b.iter(|| {
+                let out = Tensor::scaled_dot_product_attention(&q, &k, &v, None::<&Tensor>, 0.0, true, None, false);
+                out.sum(Kind::Float).backward();
+            });
+        });
+    }
+}
+
+/// One byte at a time with caches.
+fn decoding(c: &mut Criterion) {
+    let mut model = Megabyte::new(&small(), Kind::Float, Device::Cpu, 0).expect("the configuration is valid");
+    model.freeze();
+    tch::set_num_threads(1);
+    let mut group = c.benchmark_group("decoding");
+    group.throughput(Throughput::Bytes(64));
+    group.bench_function("64 bytes after 512", |b| {
+        b.iter(|| {
+            let mut engine = Engine::new(&model, 1);
+            black_box(engine.prefill(&[vec![65; 512]]).expect("the prompt fits"));
+            for _ in 0..64 {
+                black_box(engine.push(&[66]).expect("the context has room"));
+            }
+        });
+    });
+    group.finish();
+    let logits: Vec<f32> = (0..256).map(|i| (i as f32 * 0.7).sin() * 3.0).collect();
+    let mut draw = Draw::new(SampleConfig { top_p: 0.95, ..SampleConfig::default() }, 0);
+    c.bench_function("draw a byte with top-p", |b| b.iter(|| draw.sample(black_box(&logits))));
+}
+
+/// Batches from a data set in memory.
+fn batches(c: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("there is a temporary folder");
+    let file = folder.path().join("bytes");
+    std::fs::write(&file, vec![b'x'; 8 << 20]).expect("the folder is writable");
+    let dataset = Dataset::from_files(&[file], &Layout::Text(TextLayout::default())).expect("any bytes are text");
+    let config = LoaderConfig { context: 1024, rows: 16, vocab: 257, seed: 0 };
+    let sampler = Sampler::new(Arc::new(dataset), config).expect("the data set has bytes");
+    let mut group = c.benchmark_group("data");
+    group.throughput(Throughput::Bytes(16 * 1024));
+    let mut index = 0;
+    group.bench_function("a batch of 16 x 1,024", |b| {
+        b.iter(|| {
+            index += 1;
+            black_box(sampler.batch(index))
+        });
+    });
+}
+
+/// Files to bytes and back.
+fn adapters(c: &mut Criterion) {
+    let image = Layout::Image(ImageLayout { width: 64, height: 64, ..ImageLayout::default() }).adapter();
+    let pixels: Vec<u8> = (0..64 * 64 * 3).map(|i| (i * 7 % 251) as u8).collect();
+    let png = image.decode(&pixels).expect("the length is right");
+    let audio = Layout::Audio(AudioLayout { rate: 16_000, format: AudioFormat::Pcm16le }).adapter();
+    let wav = audio.decode(&vec![17; 32_000]).expect("any bytes are sound");
+    let mut group = c.benchmark_group("adapters");
+    group.bench_function("PNG 64 x 64 to bytes", |b| b.iter(|| image.encode(black_box(&png))));
+    group.bench_function("bytes to PNG 64 x 64", |b| b.iter(|| image.decode(black_box(&pixels))));
+    group.bench_function("WAV of a second to bytes", |b| b.iter(|| audio.encode(black_box(&wav))));
+}
+
+criterion_group! {
+    name = parts;
+    config = Criterion::default().sample_size(20).measurement_time(std::time::Duration::from_secs(2));
+    targets = attention, decoding, batches, adapters
+}
+criterion_main!(parts);
