@@ -54,7 +54,7 @@ fn a_folder_that_can_not_be_written_is_named() {
     // Below a file there is no folder, whoever asks.
     let wall = write(&folder, "wall", "");
     let out = wall.join("out");
-    let words = ["wall: "];
+    let words = ["wall"];
     run!("prepare", file, "--modality", "text", "--out", out).fails(1, &words);
     run!("train", "--config", config, "--data", prepared, "--out", out, "--device", "cpu").fails(1, &words);
     run!("generate", "--model", run, "--length", "8", "--out", out, "--device", "cpu").fails(1, &words);

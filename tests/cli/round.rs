@@ -54,13 +54,9 @@ fn round(name: &str, fixture: &Fixture) -> Value {
     let people = run!("eval", "--model", run, "--data", prepared, "--baselines", "--device", "cpu").ok();
     assert!(people.stdout.contains("bits per byte") && people.stdout.contains("xz -9e"), "{}", people.stdout);
 
-    for (path, kind) in [(file, "file"), (files, "folder"), (prepared, "prepared"), (run, "run"), (&model, "model")] {
-        let object = run!("inspect", path, "--json").json();
-        assert_eq!(object["kind"], kind, "{object}");
-        assert!(!run!("inspect", path).ok().stdout.is_empty());
-    }
+    let inspected = run!("inspect", run, "--json").json();
+    assert_eq!((&inspected["kind"], &inspected["modality"]), (&"run".into(), &name.into()));
     assert_eq!(run!("inspect", file, "--config", config, "--json").json()["round_trip"], true);
-    assert_eq!(run!("inspect", prepared, "--verify", "--json").json()["verified"], true);
 
     let page = folder.join("report.html");
     run!("report", run, "--out", page).ok();
@@ -87,6 +83,13 @@ fn text_goes_round() {
     let eval = round("text", fixture);
     let words = eval["nats"].as_f64().unwrap() / eval["word_perplexity"].as_f64().unwrap().ln();
     assert!((words - words.round()).abs() < 1e-6 && words > 20.0, "{words} words");
+
+    let Fixture { files, prepared, run, .. } = fixture;
+    for (path, kind) in [(files, "folder"), (prepared, "prepared"), (&run.join("checkpoints/best"), "model")] {
+        assert_eq!(run!("inspect", path, "--json").json()["kind"], kind);
+        assert!(run!("inspect", path).ok().stdout.starts_with(kind));
+    }
+    assert_eq!(run!("inspect", prepared, "--verify", "--json").json()["verified"], true);
 
     let out = scratch("text-out").join("new.txt");
     let made = run!("generate", "--model", fixture.run, "--out", out, "--json", "--device", "cpu").json();

@@ -52,8 +52,7 @@ fn values_out_of_range_name_the_dotted_key() {
     }
     let out = folder.join("run");
     let Fixture { config, prepared, .. } = fixture::text();
-    for key in ["train.lr", "model.context", "model.level.0.n_head"] {
-        let set = format!("{key}=-3");
+    for (set, key) in [("model.context=66", "`model.context`"), ("model.level.0.n_head=3", "`model.level.0.n_head`")] {
         run!("train", "--config", config, "--data", prepared, "--out", out, "--set", set).fails(2, &[key]);
     }
     assert!(!out.exists(), "nothing is written for a run that can't begin");
