@@ -1,4 +1,5 @@
 //! The kernel for short sequences against libtorch's attention: outputs and gradients, at every size that it takes.
+#![allow(clippy::unwrap_used)] // a failure is what a test is for
 
 use megabyte::native::{short_attention, suits_short_attention};
 use tch::{Device, Kind, Tensor};

@@ -1,4 +1,5 @@
 //! Parameters and floating-point operations as reported, against counts by hand.
+#![allow(clippy::unwrap_used)] // a failure is what a test is for
 
 mod common;
 

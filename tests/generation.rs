@@ -1,4 +1,5 @@
 //! Cached decoding against the full forward pass.
+#![allow(clippy::unwrap_used)] // a failure is what a test is for
 
 mod common;
 

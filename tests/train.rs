@@ -1,9 +1,11 @@
 //! Training: the optimizer against plain arithmetic, and a resumed run against one that never stopped.
+#![allow(clippy::unwrap_used)] // a failure is what a test is for
 
 mod common;
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::models::hierarchy;
 use megabyte::RunConfig;
@@ -58,6 +60,13 @@ fn dataset(folder: &Path, name: &str, seed: u64, bytes: usize) -> Dataset {
     Dataset::from_files(&[path], &run_config().data.layout().unwrap()).unwrap()
 }
 
+/// libtorch's generator is one for the whole process, and dropout draws from it: one test at a time.
+static GENERATOR: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Stops a run after some steps, and keeps what it was told.
 #[derive(Default)]
 struct Watch {
@@ -94,6 +103,7 @@ fn train(folder: &Path, data: &Path, stop_at: Option<u64>, resume: bool) -> Watc
 
 #[test]
 fn a_resumed_run_equals_one_that_never_stopped() {
+    let _alone = alone();
     let root = tempfile::tempdir().unwrap();
     let (whole, pieces) = (root.path().join("whole"), root.path().join("pieces"));
     train(&whole, root.path(), None, false);
@@ -112,6 +122,7 @@ fn a_resumed_run_equals_one_that_never_stopped() {
 
 #[test]
 fn training_learns_and_keeps_the_best_checkpoint() {
+    let _alone = alone();
     let root = tempfile::tempdir().unwrap();
     let run = root.path().join("run");
     let watch = train(&run, root.path(), None, false);
@@ -131,6 +142,7 @@ fn training_learns_and_keeps_the_best_checkpoint() {
 /// AdamW in float64, as in algorithm 2 of arXiv 1711.05101, with the gradient scaled to the clipping norm.
 #[test]
 fn the_optimizer_equals_plain_adamw() {
+    let _alone = alone();
     let config = TrainConfig { lr: 1e-2, weight_decay: 0.1, clip: 0.5, ..TrainConfig::default() };
     let model = Megabyte::new(&hierarchy(&[(4, 8, 1, 2), (1, 8, 1, 2)], 16), Kind::Float, Device::Cpu, 3).unwrap();
     let mut optimizer = AdamW::new(model.parameters(), &config);
@@ -175,6 +187,7 @@ fn the_optimizer_equals_plain_adamw() {
 
 #[test]
 fn a_gradient_that_is_not_finite_changes_nothing() {
+    let _alone = alone();
     let config = TrainConfig::default();
     let model = Megabyte::new(&hierarchy(&[(1, 8, 1, 2)], 16), Kind::Float, Device::Cpu, 3).unwrap();
     let mut optimizer = AdamW::new(model.parameters(), &config);

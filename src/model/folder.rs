@@ -106,7 +106,9 @@ pub(crate) fn write_tensors<'a>(path: &Path, tensors: impl Iterator<Item = (&'a 
         .map(|(name, dtype, shape, data)| Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), data)?)))
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
         .map_err(|error| Error::file(path, error))?;
-    safetensors::serialize_to_file(views, None, path).map_err(|error| Error::file(path, error))
+    // Not `serialize_to_file`, whose file nobody but its owner may read.
+    let content = safetensors::serialize(views, None).map_err(|error| Error::file(path, error))?;
+    std::fs::write(path, content).at(path)
 }
 
 /// Copies tensors of a safetensors file into those of the same name, whatever their device and type.
