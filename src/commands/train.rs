@@ -144,9 +144,10 @@ fn clear_folder(folder: &Path) -> anyhow::Result<()> {
         for entry in fs::read_dir(&part).into_iter().flatten() {
             let path = entry.at(&part)?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let links = ["latest", "best"].contains(&&*name);
-            if name.starts_with("step_") || name.starts_with(".step_") || links {
-                if links { fs::remove_file(&path) } else { fs::remove_dir_all(&path) }.at(&path)?;
+            // The links are folders in a run that was copied with a tool that follows them.
+            let ours = name.starts_with("step_") || name.starts_with(".step_") || ["latest", "best"].contains(&&*name);
+            if ours {
+                if path.is_symlink() { fs::remove_file(&path) } else { fs::remove_dir_all(&path) }.at(&path)?;
             }
         }
     }

@@ -166,7 +166,7 @@ fn files_that_can_not_be_used_are_skipped_counted_and_listed() {
     let cut = files.join("cut.png");
     run!("inspect", cut).fails(1, &["cut.png"]);
     run!("prepare", cut, "--modality", "image", "--out", folder.join("no"))
-        .fails(2, &["cut.png", "no file can be used"]);
+        .fails(1, &["cut.png", "no file can be used"]);
     let Fixture { run, .. } = fixture::image();
     run!("eval", "--model", run, "--data", cut).fails(1, &["cut.png"]);
     run!("generate", "--model", run, "--prompt", cut, "--out", folder.join("no.png")).fails(1, &["cut.png"]);
