@@ -127,8 +127,8 @@ fn training_learns_and_keeps_the_best_checkpoint() {
     let run = root.path().join("run");
     let watch = train(&run, root.path(), None, false);
     assert!(watch.train[0] > 6.0, "a fresh model knows nothing: {:?}", watch.train);
-    assert!(watch.valid[watch.valid.len() - 1] < watch.valid[0], "{:?}", watch.valid);
-    assert!(watch.valid[watch.valid.len() - 1] < 5.0, "{:?}", watch.valid);
+    let (first, last) = (watch.valid[0], watch.valid[watch.valid.len() - 1]);
+    assert!(last < first - 0.4, "half a bit in so few steps: {:?}", watch.valid);
     let checkpoints: Vec<String> = fs::read_dir(run.join("checkpoints"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
