@@ -48,6 +48,19 @@ prompt_files() { # modality
     done
 }
 
+# Whether a run reached its end: training that is asked to stop saves and exits with 0 too.
+finished() { # run folder
+    .venv/bin/python - "$1" <<'PY'
+import json, re, sys
+run = sys.argv[1]
+state = json.load(open(f"{run}/checkpoints/latest/state.json"))
+config = open(f"{run}/config.toml").read()
+limit = lambda key: float(re.search(rf"^{key} = (.*)$", config, re.M).group(1))
+done = state["step"] >= limit("max_steps") or 0 < limit("max_minutes") <= state["minutes"]
+sys.exit(0 if done else f"{run}: training was stopped; make demo goes on from here")
+PY
+}
+
 context() { sed -n 's/^context *= *\([0-9_]*\).*/\1/p' "configs/small/$1.toml" | tr -d _; }
 
 # Half of a picture is half of its file; of a recording or a text, half of what the model can look at.
@@ -75,6 +88,7 @@ for m in $models; do
     elif is begun && [ -e "$run/checkpoints/latest" ]; then
         stage "$m: training goes on where it stopped"
         "$megabyte" train --out "$run" --resume
+        finished "$run"
         mark trained
     else
         stage "$m: training ($config)"
@@ -82,6 +96,7 @@ for m in $models; do
         mkdir -p "$run"
         mark begun
         "$megabyte" train --config "$config" --data "$data/prepared" --out "$run" --force
+        finished "$run"
         mark trained
     fi
 
