@@ -11,11 +11,13 @@ mod layout;
 mod text;
 
 use std::fmt;
+use std::io::{Read, Seek, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
+pub(crate) use content::contained;
 pub use content::decoding;
 pub use layout::{AudioFormat, AudioLayout, Channels, Filter, Fit, ImageLayout, Scan, TextLayout};
 
@@ -73,11 +75,26 @@ pub enum Layout {
     Audio(AudioLayout),
 }
 
+/// What an adapter reads: a file, or bytes in memory in a `Cursor`.
+pub trait Input: Read + Seek + Send + Sync {}
+
+impl<T: Read + Seek + Send + Sync> Input for T {}
+
 /// Turns files of one modality into bytes and bytes into files. `decode(encode(x))` gives `x` at the level of the
 /// layout: `encode(decode(bytes)) == bytes` for every byte sequence the layout allows.
 pub trait Adapter: Send + Sync + fmt::Debug {
     /// The bytes of one file's content, in stream order. Fails with [`Error::Content`] on what can't be read.
     fn encode(&self, content: &[u8]) -> Result<Vec<u8>>;
+
+    /// Writes the bytes of one file's content to `out`, in stream order, without holding all of them in memory where
+    /// the modality's sequences have no fixed length. Fails as [`encode`](Self::encode) does, and where `input` can't
+    /// be read or `out` can't be written; what was written by then is a part of the bytes.
+    fn encode_to(&self, input: &mut dyn Input, out: &mut dyn Write) -> Result<()> {
+        let io = |error| Error::Content(format!("can't be read: {error}"));
+        let mut content = Vec::new();
+        input.read_to_end(&mut content).map_err(io)?;
+        out.write_all(&self.encode(&content)?).map_err(io)
+    }
 
     /// The content of a file (PNG, WAV, plain text) that shows `bytes`. Bytes that end early are completed in a way
     /// the modality can show (black pixels, a dropped half sample).
