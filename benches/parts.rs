@@ -64,7 +64,7 @@ fn batches(c: &mut Criterion) {
     let file = folder.path().join("bytes");
     std::fs::write(&file, vec![b'x'; 8 << 20]).expect("the folder is writable");
     let dataset = Dataset::from_files(&[file], &Layout::Text(TextLayout::default())).expect("any bytes are text");
-    let config = LoaderConfig { context: 1024, rows: 16, vocab: 257, seed: 0 };
+    let config = LoaderConfig::new(1024, 16, 257, 0);
     let sampler = Sampler::new(Arc::new(dataset), config).expect("the data set has bytes");
     let mut group = c.benchmark_group("data");
     group.throughput(Throughput::Bytes(16 * 1024));

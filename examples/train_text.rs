@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let dataset = Dataset::from_files(&[readme], &config.data.layout()?)?;
     let run = tempfile::tempdir()?;
-    let mut trainer = Trainer::new(config.clone(), run.path(), dataset, None, Device::Cpu, false)?;
+    let mut trainer = Trainer::new(config.clone(), run.path(), vec![dataset], Vec::new(), Device::Cpu, false)?;
     trainer.train(&mut Print)?;
 
     let request = Request { prompt: b"The model ".to_vec(), length: 100, count: 1, sample: config.sample };

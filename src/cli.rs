@@ -42,7 +42,7 @@ pub struct PrepareArgs {
     /// Files and folders
     #[arg(required = true, value_name = "SOURCE")]
     pub sources: Vec<PathBuf>,
-    /// What the files are: text, image or audio
+    /// What the files are: text, image, audio or bytes
     #[arg(long, required_unless_present = "config")]
     pub modality: Option<String>,
     /// A configuration whose [data] section gives the layout
@@ -51,10 +51,19 @@ pub struct PrepareArgs {
     /// Override a key of the configuration, such as data.width=32
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
-    /// The folder to write
+    /// Only files, and members of archives, whose names match; can be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub include: Vec<String>,
+    /// No files, nor members of archives, whose names match; can be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// The column of Parquet files, or the key of JSON lines, to read
+    #[arg(long, value_name = "NAME")]
+    pub column: Option<String>,
+    /// The folder to write; what it holds already is kept, and what is new is added
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Replace what an earlier call wrote there
+    /// Prepare anew, and replace what an earlier call wrote there
     #[arg(long)]
     pub force: bool,
     /// Print one JSON object
@@ -67,12 +76,24 @@ pub struct PrepareArgs {
 pub struct InspectArgs {
     /// A file, a folder of files, a prepared folder, a model, a checkpoint or a run
     pub path: PathBuf,
-    /// What the files are, where they are files: text, image or audio
+    /// What the files are, where they are files: text, image, audio or bytes
     #[arg(long)]
     pub modality: Option<String>,
     /// A configuration whose [data] section gives the layout
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Override a key of the layout, such as data.width=32
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Write examples of a prepared folder, decoded back, to this folder: a contact sheet, sounds or texts
+    #[arg(long, value_name = "DIR")]
+    pub samples: Option<PathBuf>,
+    /// How many examples
+    #[arg(long, default_value_t = 64, requires = "samples", value_name = "N")]
+    pub count: usize,
+    /// Replace examples that are there
+    #[arg(long, requires = "samples")]
+    pub force: bool,
     /// Check every checksum
     #[arg(long)]
     pub verify: bool,

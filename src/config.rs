@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::IoContext;
 use crate::generate::SampleConfig;
-use crate::modality::{Layout, Modality};
+use crate::modality::{Layout, Limits, Modality};
 use crate::model::ModelConfig;
 use crate::train::TrainConfig;
 use crate::{Error, Result};
@@ -40,9 +40,73 @@ pub struct DataConfig {
     /// (enwik8's convention); shorter ones go whole into the split that their content's hash says. 0: never cut.
     #[serde(default = "default_cut_over")]
     pub cut_over: u64,
+    /// Patterns of the names that are used, of files and of what is in archives; none: all. A pattern without `/` is
+    /// matched on the last part of a name, any other on the whole of it below the source; `*` stays inside a part, and
+    /// `**` goes through folders.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
+    /// Patterns of the names that are left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    /// The column of Parquet files, and the key of JSON lines, that holds the documents or pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// Width and height of the pictures where each row of a picture file is a picture of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sheet: Option<[u32; 2]>,
+    /// Pictures are turned left to right while a model is trained: half of them, others in each epoch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub flip: bool,
+    /// The share of the batches, relative to that of each `mix`.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub weight: f64,
     /// The layout's keys: see [`Layout`].
     #[serde(flatten)]
     pub layout: toml::Table,
+    /// What is refused as hostile or broken.
+    #[serde(default, skip_serializing_if = "DataLimits::is_default")]
+    pub limits: DataLimits,
+    /// Other data to train on beside this, each with a modality and a layout of its own. A batch is of one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mix: Vec<DataConfig>,
+}
+
+/// How large things may get before they are refused. They stop broken and hostile files; none changes the bytes of what
+/// is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataLimits {
+    /// Pixels of a picture.
+    pub max_pixels: u64,
+    /// Bytes of one document, once encoded.
+    pub max_document: u64,
+    /// How many times its size an archive may unpack to, beyond its first 64 MiB.
+    pub max_expansion: u64,
+}
+
+impl Default for DataLimits {
+    fn default() -> Self {
+        DataLimits { max_pixels: 1 << 26, max_document: 64 << 30, max_expansion: 1000 }
+    }
+}
+
+impl DataLimits {
+    fn is_default(&self) -> bool {
+        *self == DataLimits::default()
+    }
+
+    /// Those that adapters know.
+    pub(crate) fn adapter(&self) -> Limits {
+        Limits { max_pixels: self.max_pixels }
+    }
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn is_one(weight: &f64) -> bool {
+    *weight == 1.0
 }
 
 fn default_cut_over() -> u64 {
@@ -52,7 +116,20 @@ fn default_cut_over() -> u64 {
 impl DataConfig {
     /// The default layout of a modality, with no sources.
     pub fn new(modality: Modality) -> Self {
-        DataConfig { modality, sources: Vec::new(), cut_over: default_cut_over(), layout: toml::Table::new() }
+        DataConfig {
+            modality,
+            sources: Vec::new(),
+            cut_over: default_cut_over(),
+            include: Vec::new(),
+            exclude: Vec::new(),
+            column: None,
+            sheet: None,
+            flip: false,
+            weight: 1.0,
+            layout: toml::Table::new(),
+            limits: DataLimits::default(),
+            mix: Vec::new(),
+        }
     }
 
     /// The data of a layout that is known already, such as a model's.
@@ -63,6 +140,34 @@ impl DataConfig {
     /// The layout that the keys describe.
     pub fn layout(&self) -> Result<Layout> {
         Layout::from_keys(self.modality, self.layout.clone())
+    }
+
+    /// This, and what is mixed with it.
+    pub fn parts(&self) -> impl Iterator<Item = &DataConfig> {
+        std::iter::once(self).chain(&self.mix)
+    }
+
+    /// Whether a model of this context and vocabulary can learn from it; the error names the dotted key.
+    fn validate(&self, model: &ModelConfig) -> Result<()> {
+        let layout = self.layout()?;
+        let adapter = layout.adapter();
+        if let Some(length) = adapter.sequence_len()
+            && length != model.context
+        {
+            let reason =
+                format!("is {}, but one {} of this layout is {length} bytes", model.context, layout.modality());
+            return Err(Error::config("model.context", reason));
+        }
+        if !(self.weight > 0.0 && self.weight.is_finite()) {
+            return Err(Error::config("data.weight", format!("is {}, expected a number above 0", self.weight)));
+        }
+        if self.flip && adapter.sequence_len().is_none() {
+            return Err(Error::config("data.flip", format!("is for pictures, not for {}", layout.modality())));
+        }
+        if self.sheet.is_some_and(|[width, height]| width == 0 || height == 0) {
+            return Err(Error::config("data.sheet", "must be a width and a height above 0"));
+        }
+        Ok(())
     }
 }
 
@@ -96,22 +201,23 @@ impl RunConfig {
 
     /// Checks everything that can be checked before data is read; the error names the dotted key.
     pub fn validate(&self) -> Result<()> {
-        let layout = self.data.layout()?;
         self.model.validate()?;
         self.train.validate(&self.model)?;
         self.sample.validate()?;
-        let adapter = layout.adapter();
-        if let Some(length) = adapter.sequence_len()
-            && length != self.model.context
-        {
-            let reason =
-                format!("is {}, but one {} of this layout is {length} bytes", self.model.context, layout.modality());
-            return Err(Error::config("model.context", reason));
+        let mut ends = false;
+        for data in self.data.parts() {
+            data.validate(&self.model)?;
+            ends |= data.layout()?.adapter().ends_with_symbol();
         }
-        let vocab = if adapter.ends_with_symbol() { 257 } else { 256 };
-        if self.model.vocab > vocab {
-            let reason =
-                format!("is {}, but {} has no end-of-sequence symbol: use 256", self.model.vocab, layout.modality());
+        if self.data.mix.iter().any(|data| !data.mix.is_empty()) {
+            return Err(Error::config("data.mix", "can't have a mix of its own"));
+        }
+        if let Some(data) = self.data.mix.iter().find(|data| data.sources.is_empty()) {
+            return Err(Error::config("data.mix", format!("names no sources for {}", data.modality)));
+        }
+        if self.model.vocab > 256 && !ends {
+            let modality = self.data.modality;
+            let reason = format!("is {}, but {modality} has no end-of-sequence symbol: use 256", self.model.vocab);
             return Err(Error::config("model.vocab", reason));
         }
         Ok(())

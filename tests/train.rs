@@ -95,7 +95,7 @@ fn train(folder: &Path, data: &Path, stop_at: Option<u64>, resume: bool) -> Watc
     let mut watch = Watch { stop_at, ..Watch::default() };
     let (train, valid) = (dataset(data, "train.txt", 1, 20_000), dataset(data, "valid.txt", 2, 1_000));
     fs::create_dir_all(folder).unwrap();
-    let mut trainer = Trainer::new(run_config(), folder, train, Some(valid), Device::Cpu, resume).unwrap();
+    let mut trainer = Trainer::new(run_config(), folder, vec![train], vec![valid], Device::Cpu, resume).unwrap();
     let outcome = trainer.train(&mut watch).unwrap();
     assert_eq!(outcome.interrupted, stop_at.is_some());
     watch

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::bail;
-use megabyte::data::{Dataset, Loader, LoaderConfig};
+use megabyte::data::{Dataset, Loader, LoaderConfig, Mixture, Sampler, ShardWriter, Split};
 use megabyte::generate::{Request, SampleConfig, generate};
 use megabyte::model::Megabyte;
 use megabyte::progress::Quiet;
@@ -80,7 +80,7 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
 fn train(config: RunConfig, seconds: f64, device: Device) -> anyhow::Result<Measured> {
     let folder = tempfile::tempdir()?;
     let dataset = random_dataset(&config)?;
-    let mut trainer = Trainer::new(config.clone(), folder.path(), dataset, None, device, false)?;
+    let mut trainer = Trainer::new(config.clone(), folder.path(), vec![dataset], Vec::new(), device, false)?;
     let mut loader = trainer.loader()?;
     let mut lap = Lap::begin(trainer.state());
     let mut interval = Tensor::zeros([], (Kind::Double, device));
@@ -142,12 +142,28 @@ fn generation(config: &RunConfig, seconds: f64, device: Device) -> anyhow::Resul
     })
 }
 
-/// Batches, as fast as they come.
+/// Batches from a shard, as fast as they come.
 fn data(config: &RunConfig, seconds: f64) -> anyhow::Result<Measured> {
-    let dataset = std::sync::Arc::new(random_dataset(config)?);
-    let rows = config.train.rows(&config.model);
-    let loading = LoaderConfig { context: config.model.context, rows, vocab: config.model.vocab, seed: 0 };
-    let mut loader = Loader::new(dataset, loading, 0)?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("train-00000.shard");
+    let random = random_dataset(config)?;
+    let mut writer = ShardWriter::new(&path, Split::Train, &config.data.layout()?)?;
+    // Large enough that it lies in no cache of the processor.
+    while writer.bytes() < 256 << 20 {
+        for i in 0..random.len() {
+            writer.push("random", random.item(i).bytes, false)?;
+        }
+    }
+    writer.finish()?;
+    let dataset = std::sync::Arc::new(Dataset::from_shards(&[path])?);
+    let loading = LoaderConfig::new(
+        config.model.context,
+        config.train.rows(&config.model),
+        config.model.vocab,
+        config.train.seed,
+    );
+    let mixture = Mixture::new(vec![(Sampler::new(dataset, loading)?, 1.0)], config.train.seed)?;
+    let mut loader = Loader::new(mixture, 0, config.train.loader_threads)?;
     let started = Instant::now();
     let mut bytes = 0;
     while started.elapsed().as_secs_f64() < seconds {

@@ -4,14 +4,16 @@ mod file;
 mod folder;
 mod model;
 mod run;
+mod samples;
 
 use std::fmt::Write as _;
+use std::io::Read;
 use std::path::Path;
 
 use megabyte::Error;
 use megabyte::config::DataConfig;
-use megabyte::data::Manifest;
 use megabyte::data::shard::MAGIC;
+use megabyte::data::{Manifest, is_archive};
 use megabyte::modality::{Layout, Modality};
 use megabyte::progress::Progress;
 use serde_json::{Value, json};
@@ -19,6 +21,9 @@ use serde_json::{Value, json};
 use super::output::{print, print_json};
 use super::prepare::data_config;
 use crate::cli::InspectArgs;
+
+/// Files of more bytes are counted and not shown.
+const LARGE: u64 = 256 << 20;
 
 /// What there is to say about a path: for programs and for people.
 struct Report {
@@ -62,17 +67,21 @@ pub fn run(args: InspectArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     // Where nobody says what files are, each is judged by its content.
     let data = match (&args.modality, &args.config) {
         (None, None) => None,
-        (modality, config) => Some(data_config(modality.as_deref(), config.as_deref(), &[])?),
+        (modality, config) => Some(data_config(modality.as_deref(), config.as_deref(), &args.overrides)?),
     };
     let report = if !metadata.is_dir() {
-        let content = std::fs::read(path).map_err(|error| Error::io(path, error))?;
-        if content.starts_with(&MAGIC) {
+        let head = head(path)?;
+        let read_as = data.clone().unwrap_or_else(|| DataConfig::new(guess(&head)));
+        if head.starts_with(&MAGIC) {
             folder::shard(path, args.verify)?
+        } else if metadata.len() > LARGE || is_archive(path, &read_as)? {
+            folder::raw(path, data.as_ref(), progress)?
         } else {
+            let content = std::fs::read(path).map_err(|error| Error::io(path, error))?;
             file::inspect(path, &content, data.as_ref())?
         }
     } else if Manifest::is_at(path) {
-        folder::prepared(path, args.verify, progress)?
+        folder::prepared(&args, progress)?
     } else if run::is_at(path) {
         run::inspect(path)?
     } else if model::is_at(path) {
@@ -89,6 +98,14 @@ fn layout_of(content: &[u8], data: Option<&DataConfig>) -> anyhow::Result<Layout
         Some(data) => data.layout()?,
         None => DataConfig::new(guess(content)).layout()?,
     })
+}
+
+/// The first bytes of a file, enough to see what it is.
+fn head(path: &Path) -> megabyte::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let file = std::fs::File::open(path);
+    file.and_then(|file| file.take(512).read_to_end(&mut head)).map_err(|error| Error::io(path, error))?;
+    Ok(head)
 }
 
 /// What content looks like by its first bytes: a picture, a sound, or else text, which is any bytes.

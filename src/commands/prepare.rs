@@ -5,12 +5,12 @@ use std::path::Path;
 
 use megabyte::Error;
 use megabyte::config::DataConfig;
-use megabyte::data::{Manifest, Skipped, Split};
+use megabyte::data::{Existing, Manifest, Skipped, Split};
 use megabyte::progress::Progress;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::output::{check_free, print, print_json};
+use super::output::{print, print_json};
 use crate::cli::PrepareArgs;
 
 /// Skipped files that are shown; the manifest lists all.
@@ -18,9 +18,12 @@ const SHOWN: usize = 10;
 
 /// Runs the verb.
 pub fn run(args: PrepareArgs, progress: &dyn Progress) -> anyhow::Result<()> {
-    let data = data_config(args.modality.as_deref(), args.config.as_deref(), &args.overrides)?;
-    check_free(&args.out, args.force)?;
-    let summary = megabyte::data::prepare(&args.sources, &data, &args.out, progress)?;
+    let mut data = data_config(args.modality.as_deref(), args.config.as_deref(), &args.overrides)?;
+    data.include.extend(args.include);
+    data.exclude.extend(args.exclude);
+    data.column = args.column.or(data.column);
+    let existing = if args.force { Existing::Replace } else { Existing::Add };
+    let summary = megabyte::data::prepare(&args.sources, &data, &args.out, existing, progress)?;
     if args.json {
         let mut object = json!(summary);
         object["out"] = json!(args.out);
@@ -39,10 +42,10 @@ pub(super) fn table(manifest: &Manifest) -> String {
     }
     let _ = writeln!(
         text,
-        "{} files used, {} left out as duplicates, {} skipped",
-        thousands(manifest.files),
+        "{} documents, {} left out as duplicates, {} skipped",
+        thousands(manifest.documents),
         thousands(manifest.duplicates),
-        thousands(manifest.skipped.len() as u64)
+        thousands(manifest.skipped_count)
     );
     for warning in &manifest.warnings {
         let _ = writeln!(text, "warning: {warning}");
@@ -54,7 +57,7 @@ pub(super) fn table(manifest: &Manifest) -> String {
 pub(super) fn skipped(files: &[Skipped]) -> String {
     let mut text = String::new();
     for Skipped { path, reason } in files.iter().take(SHOWN) {
-        let _ = writeln!(text, "  {}: {reason}", path.display());
+        let _ = writeln!(text, "  {path}: {reason}");
     }
     if files.len() > SHOWN {
         let _ = writeln!(text, "  and {} more", thousands((files.len() - SHOWN) as u64));

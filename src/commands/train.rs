@@ -24,21 +24,27 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     if config.data.sources.is_empty() {
         bail!(Error::config("data.sources", "is empty: name files or folders there, or with --data"));
     }
-    let prepared = data::prepared(&config.data.sources, &config.data, terminal)?;
-    let train = Dataset::open(&prepared, Some(Split::Train))?;
-    let valid = Dataset::open(&prepared, Some(Split::Valid))?;
-    terminal.clear();
-    say(&format!(
-        "data      {} bytes to train on, {} held out (valid), in {}",
-        train.bytes(),
-        valid.bytes(),
-        prepared.display()
-    ));
-    if valid.is_empty() {
+    let (mut train, mut valid) = (Vec::new(), Vec::new());
+    for part in config.data.parts() {
+        let prepared = data::prepared(&part.sources, part, terminal)?;
+        terminal.clear();
+        let (learned, held_out) =
+            (Dataset::open(&prepared, Some(Split::Train))?, Dataset::open(&prepared, Some(Split::Valid))?);
+        say(&format!(
+            "data      {} bytes of {} to train on, {} held out (valid), in {}",
+            learned.bytes(),
+            part.modality,
+            held_out.bytes(),
+            prepared.display()
+        ));
+        train.push(learned);
+        valid.push(held_out);
+    }
+    if valid.iter().all(Dataset::is_empty) {
         say("warning: the valid split is empty, so nothing is held out and no checkpoint is the best");
     }
 
-    let mut trainer = Trainer::new(config.clone(), &folder, train, Some(valid), device, args.resume)?;
+    let mut trainer = Trainer::new(config.clone(), &folder, train, valid, device, args.resume)?;
     // From here on nothing of the user's asking can be wrong, so that what stands in the folder is not lost for nothing.
     if !args.resume {
         clear_folder(&folder)?;
@@ -83,7 +89,8 @@ fn configuration(args: &TrainArgs, folder: &Path) -> anyhow::Result<RunConfig> {
     if !args.data.is_empty() {
         config.data.sources.clone_from(&args.data);
     }
-    for source in &mut config.data.sources {
+    let mixed = config.data.mix.iter_mut().flat_map(|data| &mut data.sources);
+    for source in config.data.sources.iter_mut().chain(mixed) {
         *source = std::path::absolute(&*source).at(&*source)?;
     }
     if args.resume {

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::dataset::expect_layout;
 use super::manifest::Manifest;
+use super::pattern::Patterns;
 use super::prepare::prepare;
-use super::source::{Walk, walk};
+use super::source::{Walk, walk_without};
+use super::state::Existing;
 use crate::config::DataConfig;
 use crate::error::IoContext;
 use crate::progress::Progress;
@@ -13,7 +15,7 @@ use crate::{Error, Result};
 
 /// A prepared folder for the sources. One source that is prepared already is given back as it is; its layout must be
 /// that of `data`. Anything else is prepared into a cache, `$XDG_CACHE_HOME/megabyte` or `~/.cache/megabyte`, and taken
-/// from there as long as no file (path, size, time of change), no layout key and no `cut_over` changes.
+/// from there as long as no file (path, size, time of change) and no setting of `data` changes.
 ///
 /// Fails as [`prepare`] does, where the layouts differ (the error names the key), and where there is no place for a
 /// cache.
@@ -40,7 +42,7 @@ fn already(sources: &[PathBuf], data: &DataConfig) -> Result<Option<PathBuf>> {
             Err(Error::config("data.sources", reason))
         }
         [folder] if Manifest::is_at(folder) => {
-            expect_layout(&data.layout()?, &Manifest::load(folder)?.layout, folder)?;
+            expect_layout(&data.layout()?, Manifest::load(folder)?.layout(), folder)?;
             Ok(Some(folder.clone()))
         }
         _ => Ok(None),
@@ -48,21 +50,15 @@ fn already(sources: &[PathBuf], data: &DataConfig) -> Result<Option<PathBuf>> {
 }
 
 fn cached(sources: &[PathBuf], data: &DataConfig, cache: &Path, progress: &dyn Progress) -> Result<PathBuf> {
-    let found = walk(sources)?;
+    let found = walk_without(sources, &Patterns::new(&data.include, &data.exclude)?)?;
     let folder = cache.join(key(&found, data)?);
     if Manifest::is_at(&folder) {
         progress.note(&format!("using data prepared earlier, in {}", folder.display()));
         return Ok(folder);
     }
     std::fs::create_dir_all(cache).at(cache)?;
-    // Prepared beside and renamed, so that two runs that begin together don't meet in one folder.
-    let beside = tempfile::Builder::new().prefix(".preparing-").tempdir_in(cache).at(cache)?;
-    let inside = beside.path().join("data");
-    prepare(sources, data, &inside, progress)?;
-    match std::fs::rename(&inside, &folder) {
-        Err(_) if Manifest::is_at(&folder) => {}
-        renamed => renamed.at(&folder)?,
-    }
+    // Of two runs that begin together, one waits and then finds nothing left to do.
+    prepare(sources, data, &folder, Existing::Add, progress)?;
     progress.note(&format!("prepared data is kept in {}", folder.display()));
     Ok(folder)
 }
@@ -79,7 +75,16 @@ fn cache_folder() -> Result<PathBuf> {
 
 /// A name for everything that the prepared bytes depend on.
 fn key(found: &Walk, data: &DataConfig) -> Result<String> {
-    let layout = serde_json::to_string(&data.layout()?).expect("a layout has string keys only");
+    // Sources are told by their files, and how they are shown to a model makes no other shards.
+    let settings = DataConfig {
+        sources: Vec::new(),
+        mix: Vec::new(),
+        flip: false,
+        weight: 1.0,
+        layout: data.layout()?.keys(),
+        ..data.clone()
+    };
+    let settings = serde_json::to_string(&settings).expect("settings have string keys only");
     let mut hash = blake3::Hasher::new();
     let mut field = |bytes: &[u8]| {
         // Lengths keep neighbouring fields apart.
@@ -87,11 +92,10 @@ fn key(found: &Walk, data: &DataConfig) -> Result<String> {
         hash.update(bytes);
     };
     field(env!("CARGO_PKG_VERSION").as_bytes());
-    field(layout.as_bytes());
-    field(&data.cut_over.to_le_bytes());
+    field(settings.as_bytes());
     for file in &found.files {
         field(absolute(&file.path)?.as_os_str().as_encoded_bytes());
-        field(file.name.as_bytes());
+        field(file.name().as_bytes());
         field(&file.size.to_le_bytes());
         field(&file.modified.to_le_bytes());
     }

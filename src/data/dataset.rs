@@ -1,15 +1,17 @@
 //! Items of a prepared folder, or of files encoded in memory.
 
+use std::io::{Cursor, Seek};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
+use super::container::{self, Content, Expanded, Found, Record};
+use super::encode::encode;
 use super::manifest::{Manifest, difference};
-use super::prepare::encode;
 use super::shard::Shard;
 use super::split::Split;
 use crate::error::IoContext;
-use crate::modality::Layout;
+use crate::modality::{Adapter, Input, Layout};
 use crate::progress::Progress;
 use crate::{Error, Result};
 
@@ -27,10 +29,16 @@ pub struct Item<'a> {
 pub struct Dataset {
     layout: Layout,
     parts: Vec<Part>,
-    /// The number of items before each part.
-    first: Vec<usize>,
-    len: usize,
+    /// The number of items, bytes, and bytes and ends of documents, before each part.
+    first: Vec<Place>,
+    total: Place,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    items: usize,
     bytes: u64,
+    symbols: u64,
 }
 
 #[derive(Debug)]
@@ -57,29 +65,35 @@ impl Dataset {
             let same = format!("{head:016x}") == info.head_xxh3
                 && format!("{payload:016x}") == info.payload_xxh3
                 && shard.split() == info.split
-                && *shard.layout() == manifest.layout;
+                && shard.layout() == manifest.layout();
             if !same {
                 let reason = "is not the shard that the manifest beside it names: run `megabyte prepare` again";
                 return Err(Error::file(path, reason));
             }
             parts.push(Part::Shard(shard));
         }
-        Ok(Self::new(manifest.layout, parts))
+        Ok(Self::new(manifest.settings.layout, parts))
     }
 
-    /// Encodes files in memory, one item a file, in the order given. A file that can't be used is an error that names
-    /// it.
+    /// Maps shards that are of one layout, whichever folder and split they are of.
+    pub fn from_shards(paths: &[PathBuf]) -> Result<Self> {
+        let shards = paths.iter().map(|path| Shard::open(path)).collect::<Result<Vec<_>>>()?;
+        let Some(first) = shards.first() else {
+            return Err(Error::Usage("there is no shard to open".to_owned()));
+        };
+        let layout = first.layout().clone();
+        if let Some(other) = shards.iter().find(|shard| *shard.layout() != layout) {
+            return Err(Error::file(other.path(), "is laid out otherwise than the shards before it"));
+        }
+        Ok(Self::new(layout, shards.into_iter().map(Part::Shard).collect()))
+    }
+
+    /// Encodes files in memory, in the order given: one item a file, or of an archive one item for each document in it.
+    /// A file that can't be used is an error that names it; in an archive, what can't be used is left out.
     pub fn from_files(files: &[PathBuf], layout: &Layout) -> Result<Self> {
         let adapter = layout.adapter();
-        let parts = files.par_iter().map(|path| {
-            if path.is_dir() {
-                return Err(Error::file(path, "is a folder where a file is expected"));
-            }
-            let content = std::fs::read(path).at(path)?;
-            let bytes = encode(adapter.as_ref(), &content).map_err(|reason| Error::file(path, reason))?;
-            Ok(Part::Memory { name: path.display().to_string(), bytes, ends: adapter.ends_with_symbol() })
-        });
-        Ok(Self::new(layout.clone(), parts.collect::<Result<_>>()?))
+        let parts = files.par_iter().map(|path| documents(path, layout, adapter.as_ref()));
+        Ok(Self::new(layout.clone(), parts.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect()))
     }
 
     /// Byte sequences that are there already, none of which ends a document.
@@ -89,17 +103,18 @@ impl Dataset {
     }
 
     fn new(layout: Layout, parts: Vec<Part>) -> Self {
-        let (mut first, mut len, mut bytes) = (Vec::with_capacity(parts.len()), 0, 0);
+        let (mut first, mut total) = (Vec::with_capacity(parts.len()), Place::default());
         for part in &parts {
-            first.push(len);
-            let (items, size) = match part {
-                Part::Shard(shard) => (shard.len(), shard.bytes()),
-                Part::Memory { bytes, .. } => (1, bytes.len() as u64),
+            first.push(total);
+            let (items, bytes, ends) = match part {
+                Part::Shard(shard) => (shard.len(), shard.bytes(), shard.ends()),
+                Part::Memory { bytes, ends, .. } => (1, bytes.len() as u64, u64::from(*ends)),
             };
-            len += items;
-            bytes += size;
+            total.items += items;
+            total.bytes += bytes;
+            total.symbols += bytes + ends;
         }
-        Dataset { layout, parts, first, len, bytes }
+        Dataset { layout, parts, first, total }
     }
 
     /// How the items are laid out.
@@ -109,17 +124,56 @@ impl Dataset {
 
     /// The number of items.
     pub fn len(&self) -> usize {
-        self.len
+        self.total.items
     }
 
     /// Whether there is no item.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Bytes of all items, without end-of-sequence symbols.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.total.bytes
+    }
+
+    /// The length of the stream of all items one after the other, `with_ends` with a symbol after each that ends a
+    /// document.
+    pub fn stream_len(&self, with_ends: bool) -> u64 {
+        if with_ends { self.total.symbols } else { self.total.bytes }
+    }
+
+    /// The item in which a place of that stream lies, and how far behind its start; the place is below the stream's
+    /// length. Found by bisection: it takes no memory that grows with the items.
+    pub(super) fn find(&self, place: u64, with_ends: bool) -> (usize, u64) {
+        let start = |first: &Place| if with_ends { first.symbols } else { first.bytes };
+        let part = self.first.partition_point(|first| start(first) <= place) - 1;
+        let first = &self.first[part];
+        let behind = place - start(first);
+        match &self.parts[part] {
+            Part::Shard(shard) => {
+                let (item, behind) = shard.find(behind, with_ends);
+                (first.items + item, behind)
+            }
+            Part::Memory { .. } => (first.items, behind),
+        }
+    }
+
+    /// A name for what the items are, by the checksums of their shards: another data set has another.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = blake3::Hasher::new();
+        for part in &self.parts {
+            match part {
+                Part::Shard(shard) => {
+                    let (head, payload) = shard.checksums();
+                    hash.update(&head.to_le_bytes()).update(&payload.to_le_bytes());
+                }
+                Part::Memory { bytes, ends, .. } => {
+                    hash.update(&(bytes.len() as u64).to_le_bytes()).update(bytes).update(&[u8::from(*ends)]);
+                }
+            }
+        }
+        hash.finalize().to_hex()[..16].to_owned()
     }
 
     /// Item `i`.
@@ -151,7 +205,7 @@ impl Dataset {
 
     /// Reads every payload and compares it with its checksum.
     pub fn verify(&self, progress: &dyn Progress) -> Result<()> {
-        progress.start("verify", self.bytes);
+        progress.start("verify", self.bytes());
         for part in &self.parts {
             if let Part::Shard(shard) = part {
                 shard.verify()?;
@@ -170,10 +224,61 @@ impl Dataset {
     }
 
     fn locate(&self, i: usize) -> (&Part, usize) {
-        assert!(i < self.len, "item {i} of {}", self.len);
+        assert!(i < self.len(), "item {i} of {}", self.len());
         // The last part that begins at or before i; a part without items begins where the next one does.
-        let part = self.first.partition_point(|&first| first <= i) - 1;
-        (&self.parts[part], i - self.first[part])
+        let part = self.first.partition_point(|first| first.items <= i) - 1;
+        (&self.parts[part], i - self.first[part].items)
+    }
+}
+
+/// The documents of one file.
+fn documents(path: &Path, layout: &Layout, adapter: &dyn Adapter) -> Result<Vec<Part>> {
+    if path.is_dir() {
+        return Err(Error::file(path, "is a folder where a file is expected"));
+    }
+    let encoded = |name: String, input: &mut dyn Input| {
+        let mut bytes = Vec::new();
+        encode(adapter, input, &mut bytes)?;
+        match bytes.is_empty() {
+            true => Err("has no content".to_owned()),
+            false => Ok(Part::Memory { name, bytes, ends: adapter.ends_with_symbol() }),
+        }
+    };
+    let name = path.display().to_string();
+    let mut file = std::fs::File::open(path).at(path)?;
+    let (mut parts, mut refused) = (Vec::new(), None);
+    let options = container::Options::new(layout.modality(), std::env::temp_dir());
+    let expanded = container::expand(&mut file, &name, &options, &mut |found| {
+        let (part, encoded) = match found {
+            Found::Skipped { name, reason } => (name, Err(reason)),
+            Found::Record(Record { name: part, content }) => {
+                let whole = if part.is_empty() { name.clone() } else { format!("{name}/{part}") };
+                let encoded = match content {
+                    Content::Memory(bytes) => encoded(whole, &mut Cursor::new(bytes)),
+                    Content::File(mut file) => encoded(whole, &mut file),
+                };
+                (part, encoded)
+            }
+        };
+        match encoded {
+            Ok(part) => parts.push(part),
+            Err(reason) if part.is_empty() => refused = refused.take().or(Some(reason)),
+            Err(reason) => refused = refused.take().or(Some(format!("{part} {reason}"))),
+        }
+        Ok(())
+    })?;
+    match expanded {
+        Expanded::NotAContainer => {
+            file.rewind().at(path)?;
+            let part = encoded(name, &mut file).map_err(|reason| Error::file(path, reason))?;
+            Ok(vec![part])
+        }
+        Expanded::Broken(reason) => Err(Error::file(path, reason)),
+        Expanded::Done if parts.is_empty() => {
+            let reason = refused.unwrap_or_else(|| "has nothing in it".to_owned());
+            Err(Error::file(path, format!("has nothing that can be used: {reason}")))
+        }
+        Expanded::Done => Ok(parts),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a prepared folder holds.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,11 @@ use crate::{Error, Result};
 
 /// The manifest's name in its folder.
 pub(super) const FILE: &str = "manifest.json";
-const FORMAT: u32 = 1;
+/// The name of what stands for it while the work goes on.
+pub(super) const PARTIAL: &str = "preparing.json";
+const FORMAT: u32 = 2;
+/// Skipped files that are listed.
+const LISTED: usize = 10_000;
 
 /// Items and bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,13 +30,20 @@ pub struct Count {
     pub bytes: u64,
 }
 
-/// A file that could not be used.
+/// A file, or a part of one, that could not be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
-    /// The file, as it was found.
-    pub path: PathBuf,
+    /// The file as it was found, and for a part of an archive its name in there.
+    pub path: String,
     /// Why.
     pub reason: String,
+}
+
+impl Skipped {
+    /// A file, however its name is written, and why it can't be used.
+    pub fn new(path: impl Display, reason: impl Into<String>) -> Self {
+        Skipped { path: path.to_string(), reason: reason.into() }
+    }
 }
 
 /// A shard of a prepared folder.
@@ -55,43 +67,88 @@ pub struct ShardInfo {
 /// prepared.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The manifest's version, 1.
+    /// The manifest's version, 2.
     pub format: u32,
-    /// `"modality": …, "layout": {…}`.
+    /// What was asked for.
     #[serde(flatten)]
-    pub layout: Layout,
-    /// Documents of more bytes were cut; 0: none.
-    pub cut_over: u64,
+    pub settings: Settings,
     /// What each split holds; all three are listed.
     pub splits: BTreeMap<Split, Count>,
-    /// Files whose content is in the shards.
-    pub files: u64,
-    /// Files left out because another has the same content.
+    /// Documents, pictures and recordings in the shards.
+    pub documents: u64,
+    /// Those left out because another has the same content.
     pub duplicates: u64,
-    /// Files left out because they could not be used.
+    /// How many could not be used.
+    pub skipped_count: u64,
+    /// The first of these.
     pub skipped: Vec<Skipped>,
     /// What a person should know before training on this.
     pub warnings: Vec<String>,
     /// The shards, in the order of their items.
     pub shards: Vec<ShardInfo>,
+    /// Which files have been read.
+    pub sources: Mark,
 }
 
-/// What [`prepare`](super::prepare()) did: the manifest it wrote.
-pub type Summary = Manifest;
+/// What decides how files become items. A folder holds items of one setting.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    /// `"modality": …, "layout": {…}`.
+    #[serde(flatten)]
+    pub layout: Layout,
+    /// Documents of more bytes were cut; 0: none.
+    pub cut_over: u64,
+    /// The column of tables that was read, where one was named.
+    pub column: Option<String>,
+    /// The size of the pictures in the rows of a sheet, where files are sheets.
+    pub sheet: Option<[u32; 2]>,
+}
+
+/// How much of the list of sources beside the manifest belongs to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Bytes from the front.
+    pub bytes: u64,
+    /// Their XXH3-64.
+    pub xxh3: u64,
+}
 
 impl Manifest {
-    pub(super) fn new(layout: Layout, cut_over: u64) -> Self {
+    pub(super) fn new(settings: Settings) -> Self {
         Manifest {
             format: FORMAT,
-            layout,
-            cut_over,
+            settings,
             splits: Split::ALL.into_iter().map(|split| (split, Count::default())).collect(),
-            files: 0,
+            documents: 0,
             duplicates: 0,
+            skipped_count: 0,
             skipped: Vec::new(),
             warnings: Vec::new(),
             shards: Vec::new(),
+            sources: Mark::default(),
         }
+    }
+
+    /// How the items are laid out.
+    pub fn layout(&self) -> &Layout {
+        &self.settings.layout
+    }
+
+    /// Counts what could not be used, and lists it while the list is short.
+    pub(super) fn skip(&mut self, skipped: Skipped) {
+        self.skipped_count += 1;
+        if self.skipped.len() < LISTED {
+            self.skipped.push(skipped);
+        }
+    }
+
+    /// Takes a finished shard in, in the order of splits and numbers.
+    pub(super) fn add_shard(&mut self, info: ShardInfo) {
+        let count = self.splits.entry(info.split).or_default();
+        count.items += info.items;
+        count.bytes += info.bytes;
+        let place = self.shards.partition_point(|other| (other.split, &other.file) <= (info.split, &info.file));
+        self.shards.insert(place, info);
     }
 
     /// What a split holds.
@@ -119,36 +176,50 @@ impl Manifest {
         let text = match std::fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && folder.is_dir() => {
-                let reason = format!("is not a prepared folder (it has no {FILE}): run `megabyte prepare`");
+                let reason = if folder.join(PARTIAL).is_file() {
+                    "was not prepared to the end: run the same `megabyte prepare` again".to_owned()
+                } else {
+                    format!("is not a prepared folder (it has no {FILE}): run `megabyte prepare`")
+                };
                 return Err(Error::file(folder, reason));
             }
             Err(error) => return Err(Error::io(&path, error)),
         };
-        let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| {
-            Error::file(&path, format!("is damaged or no manifest ({error}): run `megabyte prepare` again"))
-        })?;
-        if manifest.format != FORMAT {
+        let damaged = |error| {
+            Error::file(&path, format!("is damaged or no manifest ({error}): run `megabyte prepare --force` again"))
+        };
+        // The version first: a manifest of another has other fields.
+        #[derive(Deserialize)]
+        struct Version {
+            format: u32,
+        }
+        let Version { format } = serde_json::from_slice(&text).map_err(damaged)?;
+        if format != FORMAT {
             let reason = format!(
-                "is a manifest of version {}, this program reads {FORMAT}: run `megabyte prepare` again",
-                manifest.format
+                "is a manifest of version {format}, this program reads {FORMAT}: run `megabyte prepare --force` again"
             );
             return Err(Error::file(&path, reason));
         }
-        manifest.layout.validate().map_err(|error| Error::file(&path, error))?;
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(damaged)?;
+        manifest.layout().validate().map_err(|error| Error::file(&path, error))?;
         Ok(manifest)
     }
 
-    /// Writes the manifest beside its place and renames it.
+    /// Writes the manifest.
     pub(super) fn save(&self, folder: &Path) -> Result<()> {
-        let path = folder.join(FILE);
-        let mut file = temporary(folder)?;
-        let mut text = serde_json::to_vec_pretty(self).expect("a manifest has string keys only");
-        text.push(b'\n');
-        file.write_all(&text).at(&path)?;
-        file.as_file().sync_all().at(&path)?;
-        file.persist(&path).map_err(|error| error.error).at(&path)?;
-        Ok(())
+        write_json(self, &folder.join(FILE))
     }
+}
+
+/// Writes JSON beside its place and renames it.
+pub(super) fn write_json(value: &impl Serialize, path: &Path) -> Result<()> {
+    let mut file = temporary(path.parent().unwrap_or(Path::new(".")))?;
+    let mut text = serde_json::to_vec_pretty(value).expect("it has string keys only");
+    text.push(b'\n');
+    file.write_all(&text).at(path)?;
+    file.as_file().sync_all().at(path)?;
+    file.persist(path).map_err(|error| error.error).at(path)?;
+    Ok(())
 }
 
 /// The name of shard `number` of a split.
@@ -174,6 +245,29 @@ pub(super) fn shards_in(folder: &Path) -> Vec<PathBuf> {
         .collect();
     shards.sort();
     shards
+}
+
+/// The number of the next shard of a split in a folder: above all that are there.
+pub(super) fn next_number(folder: &Path, split: Split) -> usize {
+    let number = |path: &PathBuf| {
+        let name = path.file_stem()?.to_str()?;
+        name.strip_prefix(split.name())?.strip_prefix('-')?.parse::<usize>().ok()
+    };
+    shards_in(folder).iter().filter_map(number).max().map_or(0, |number| number + 1)
+}
+
+/// The first setting that is another, as [`difference`] gives it.
+pub(super) fn settings_difference(ours: &Settings, theirs: &Settings) -> Option<(String, String, String)> {
+    fn show(value: &impl Serialize) -> String {
+        serde_json::to_string(value).expect("it has string keys only")
+    }
+    let rest = [
+        ("data.cut_over", show(&ours.cut_over), show(&theirs.cut_over)),
+        ("data.column", show(&ours.column), show(&theirs.column)),
+        ("data.sheet", show(&ours.sheet), show(&theirs.sheet)),
+    ];
+    let rest = || rest.into_iter().find(|(_, ours, theirs)| ours != theirs);
+    difference(&ours.layout, &theirs.layout).or_else(|| rest().map(|(key, a, b)| (key.to_owned(), a, b)))
 }
 
 /// The first key in which two layouts differ, dotted, with both values: for an error that says what to change.

@@ -9,26 +9,38 @@
 //! the one and [`Manifest`] for the other.
 
 mod cache;
+mod container;
 mod dataset;
 pub mod download;
+mod encode;
 mod loader;
 mod manifest;
+mod mixture;
 mod order;
+mod pattern;
 mod prepare;
-mod publish;
+mod read;
 mod sampler;
+mod segment;
 pub mod shard;
 mod source;
 mod split;
+mod spool;
+mod state;
+mod store;
+mod survey;
 mod writer;
 
 pub use cache::{prepared, prepared_in};
 pub use dataset::{Dataset, Item};
 pub use loader::Loader;
-pub use manifest::{Count, Manifest, ShardInfo, Skipped, Summary};
+pub use manifest::{Count, Manifest, Mark, Settings, ShardInfo, Skipped};
+pub use mixture::Mixture;
 pub use order::Permutation;
 pub use prepare::prepare;
-pub use sampler::{Batch, LoaderConfig, PAD, Sampler};
+pub use sampler::{Batch, END, LoaderConfig, PAD, Sampler};
 pub use source::{SourceFile, Walk, walk};
 pub use split::Split;
+pub use state::Existing;
+pub use survey::{Survey, is_archive, survey};
 pub use writer::ShardWriter;

@@ -1,40 +1,52 @@
-//! Files to shards.
+//! Files to shards, in three stages that work side by side: read, encode, store.
 
-use std::collections::HashSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use rayon::prelude::*;
 
-use super::manifest::{self, Manifest, Skipped, Summary};
-use super::publish::{Writers, publish};
-use super::source::{SourceFile, Walk, is_shard, walk};
-use super::split::{self, Split};
+use super::container;
+use super::encode::{Done, Encoder};
+use super::manifest::{self, Manifest, Settings};
+use super::pattern::Patterns;
+use super::read::{Job, Reader};
+use super::segment::Segment;
+use super::source::{SourceFile, Walk, walk_without};
+use super::state::{Existing, State};
+use super::store::Store;
 use crate::config::DataConfig;
 use crate::error::IoContext;
-use crate::modality::{Adapter, Layout};
 use crate::progress::Progress;
 use crate::{Error, Result};
 
-/// Files encoded in parallel before they are written in order: at most this many, of about this many bytes.
-const CHUNK_FILES: usize = 1024;
-const CHUNK_BYTES: u64 = 128 << 20;
-/// Skipped files that are told one by one.
-const NOTES: usize = 10;
-
 /// Turns files and folders into shards of byte sequences in the folder `out`, split into train, valid and test.
 ///
-/// The split is that of the folder `train`, `valid` or `test` directly below a source, or else follows from the
-/// content alone ([`Split::of_hash`]); text and audio documents longer than `data.cut_over` bytes are cut into all
-/// three. Content that was seen before is left out and counted, and so is a file that can't be used, with its reason.
+/// The split is that of the folder `train`, `valid` or `test` directly below a source or in an archive, or else follows
+/// from the content alone ([`Split::of_hash`]); documents longer than `data.cut_over` bytes that can be cut are cut into
+/// all three. Content that was seen before is left out and counted, and so is a file that can't be used, with its
+/// reason. Long documents are stored in pieces that follow each other.
 ///
-/// What an earlier call wrote to `out` is replaced, at the end; other files there are left alone. When the work is
-/// cancelled or fails, `out` is as it was.
+/// Where `out` is prepared already, `existing` says whether files that it does not have yet are added or all of it is
+/// replaced. Readers see the new state at the end, at once; other files in `out` are left alone. Work that is
+/// cancelled, or killed, is taken up where it was by the next call with the same settings: at most a GiB is done again.
 ///
-/// Fails where a source is missing, where no file can be used, and where `out` can't be written; with
-/// [`Error::Interrupted`] when the work was cancelled.
-pub fn prepare(sources: &[PathBuf], data: &DataConfig, out: &Path, progress: &dyn Progress) -> Result<Summary> {
-    let layout = data.layout()?;
-    let found = walk(sources)?;
+/// Memory stays below a GiB: documents wait on the disk where there is no room for them. What grows is the list of
+/// files (about 150 bytes each) and of documents (about 30).
+///
+/// Fails where a source is missing, where no file can be used, where `out` holds data of other settings, and where it
+/// can't be written; with [`Error::Interrupted`] when the work was cancelled.
+pub fn prepare(
+    sources: &[PathBuf],
+    data: &DataConfig,
+    out: &Path,
+    existing: Existing,
+    progress: &dyn Progress,
+) -> Result<Manifest> {
+    let patterns = Patterns::new(&data.include, &data.exclude)?;
+    let settings = settings(data)?;
+    let found = walk_without(sources, &patterns)?;
     if found.files.is_empty() && found.skipped.is_empty() {
         let names: Vec<_> = sources.iter().map(|source| source.display().to_string()).collect();
         return Err(Error::Usage(format!("there are no files in {}", names.join(", "))));
@@ -45,164 +57,137 @@ pub fn prepare(sources: &[PathBuf], data: &DataConfig, out: &Path, progress: &dy
     }
     let new = !out.exists();
     std::fs::create_dir_all(out).at(out)?;
-    let summary = write(&found, &layout, data.cut_over, out, progress);
-    if summary.is_err() && new {
-        // Only where nothing is in it; a failure is told by `summary`.
+    let _lock = lock(out, progress)?;
+    remove_temporary(out);
+    let state = State::begin(out, settings, existing)?;
+    let prepared = run(found, state, data, out, progress);
+    if prepared.is_err() && new {
+        // Only where nothing is in it; the failure is told by `prepared`.
         let _ = std::fs::remove_dir(out);
     }
-    summary
+    prepared
 }
 
-fn write(found: &Walk, layout: &Layout, cut_over: u64, out: &Path, progress: &dyn Progress) -> Result<Summary> {
-    let adapter = layout.adapter();
-    let mut manifest = Manifest::new(layout.clone(), cut_over);
-    let mut skip = Skip { list: Vec::new(), progress };
-    for Skipped { path, reason } in &found.skipped {
-        skip.push(path, reason.clone());
-    }
-    let mut writers = Writers::new(out, layout);
-    let mut seen = HashSet::new();
-    progress.start("prepare", found.files.iter().map(|file| file.size).sum());
-    for chunk in chunks(&found.files) {
-        let encoded: Vec<_> = chunk.par_iter().map(|file| read(file, adapter.as_ref(), progress)).collect();
+/// What decides how files become items.
+fn settings(data: &DataConfig) -> Result<Settings> {
+    let layout = data.layout()?;
+    Ok(Settings { layout, cut_over: data.cut_over, column: data.column.clone(), sheet: data.sheet })
+}
+
+/// One call works on a folder at a time; another waits. The lock goes with the file, however the program ends.
+fn lock(out: &Path, progress: &dyn Progress) -> Result<File> {
+    let folder = File::open(out).at(out)?;
+    let mut waiting = false;
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Ok(folder),
+            Err(std::fs::TryLockError::WouldBlock) => {}
+            // A file system without locks.
+            Err(std::fs::TryLockError::Error(_)) => return Ok(folder),
+        }
+        if !waiting {
+            progress.note(&format!("waiting for another program that prepares {}", out.display()));
+            waiting = true;
+        }
         if progress.cancelled() {
             return Err(Error::Interrupted);
         }
-        for (file, encoded) in chunk.iter().zip(encoded) {
-            let document = match encoded {
-                Ok(document) => document,
-                Err(reason) => {
-                    skip.push(&file.path, reason);
-                    continue;
-                }
-            };
-            if !seen.insert(document.hash) {
-                manifest.duplicates += 1;
-                continue;
-            }
-            manifest.files += 1;
-            let len = document.bytes.len();
-            let pieces = match file.split {
-                Some(split) => vec![(split, 0..len)],
-                None => {
-                    split::cut(len, layout, cut_over).unwrap_or_else(|| vec![(Split::of_hash(&document.hash), 0..len)])
-                }
-            };
-            for (split, range) in pieces {
-                let ends = adapter.ends_with_symbol() && range.end == len;
-                writers.push(split, &file.name, &document.bytes[range], ends)?;
-            }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// What a call that was killed left behind. It is only in the way, so that a failure is no matter.
+fn remove_temporary(out: &Path) {
+    for entry in std::fs::read_dir(out).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| name.starts_with(".megabyte-") && name.ends_with(".tmp")) {
+            let _ = std::fs::remove_file(entry.path());
         }
     }
-    manifest.skipped = skip.finish(out);
-    if manifest.files == 0 {
-        return Err(nothing_usable(layout, &manifest.skipped));
-    }
-
-    let shards = writers.finish()?;
-    for (_, info) in &shards {
-        let count = manifest.splits.entry(info.split).or_default();
-        count.items += info.items;
-        count.bytes += info.bytes;
-    }
-    manifest.warnings = warnings(&manifest);
-    manifest.shards = shards.iter().map(|(_, info)| info.clone()).collect();
-    publish(shards, &manifest, out)?;
-    Ok(manifest)
 }
 
-/// The files that could not be used; the first of them are told as they come.
-struct Skip<'a> {
-    list: Vec<Skipped>,
-    progress: &'a dyn Progress,
-}
-
-impl Skip<'_> {
-    fn push(&mut self, path: &Path, reason: String) {
-        if self.list.len() < NOTES {
-            self.progress.note(&format!("skipped {}: {reason}", path.display()));
-        }
-        self.list.push(Skipped { path: path.to_owned(), reason });
-    }
-
-    fn finish(self, out: &Path) -> Vec<Skipped> {
-        if let Some(more) = self.list.len().checked_sub(NOTES).filter(|&more| more > 0) {
-            let list = out.join(manifest::FILE);
-            self.progress.note(&format!("skipped {more} more files, listed in {}", list.display()));
-        }
-        self.list
-    }
-}
-
-/// Files in runs that fit in memory together.
-fn chunks(files: &[SourceFile]) -> impl Iterator<Item = &[SourceFile]> {
-    let mut rest = files;
-    std::iter::from_fn(move || {
-        let mut bytes = 0_u64;
-        let fits = |file: &&SourceFile| {
-            bytes = bytes.saturating_add(file.size);
-            bytes <= CHUNK_BYTES
-        };
-        let len = rest.iter().take(CHUNK_FILES).take_while(fits).count().max(1).min(rest.len());
-        let (chunk, after) = rest.split_at(len);
-        rest = after;
-        (!chunk.is_empty()).then_some(chunk)
-    })
-}
-
-struct Document {
-    bytes: Vec<u8>,
-    hash: [u8; 32],
-}
-
-/// Reads and encodes a file; the error is the reason to skip it.
-fn read(file: &SourceFile, adapter: &dyn Adapter, progress: &dyn Progress) -> Result<Document, String> {
-    if progress.cancelled() {
-        return Err("stopped".to_owned());
-    }
-    let content = std::fs::read(&file.path).map_err(|error| error.to_string());
-    progress.advance(file.size);
-    let bytes = encode(adapter, &content?)?;
-    let hash = *blake3::hash(&bytes).as_bytes();
-    Ok(Document { bytes, hash })
-}
-
-/// Encodes a file's content; the error is the reason why it can't be used.
-pub(super) fn encode(adapter: &dyn Adapter, content: &[u8]) -> Result<Vec<u8>, String> {
-    if content.is_empty() {
-        return Err("is empty".to_owned());
-    }
-    if is_shard(content) {
-        return Err("is a shard of prepared data".to_owned());
-    }
-    let bytes = adapter.encode(content).map_err(|error| error.to_string())?;
-    if bytes.is_empty() { Err("has no content".to_owned()) } else { Ok(bytes) }
-}
-
-fn nothing_usable(layout: &Layout, skipped: &[Skipped]) -> Error {
-    let mut message = format!("no file can be used as {}", layout.modality());
-    for Skipped { path, reason } in skipped.iter().take(5) {
-        message.push_str(&format!("\n  {}: {reason}", path.display()));
-    }
-    if skipped.len() > 5 {
-        message.push_str(&format!("\n  and {} more", skipped.len() - 5));
-    }
-    Error::Content(message)
-}
-
-fn warnings(manifest: &Manifest) -> Vec<String> {
-    let empty: Vec<_> = Split::ALL.into_iter().filter(|&split| manifest.count(split).items == 0).collect();
-    if empty.is_empty() {
-        return Vec::new();
-    }
-    let remedy = match manifest.layout {
-        Layout::Image(_) => "",
-        _ => ", or lower data.cut_over, so that documents are cut",
+/// Prepares what `found` has and `state` does not know.
+fn run(found: Walk, mut state: State, data: &DataConfig, out: &Path, progress: &dyn Progress) -> Result<Manifest> {
+    let unknown = found.files.into_iter().filter(|file| !state.knows(file));
+    let files: Vec<(SourceFile, u64)> = unknown
+        .map(|file| {
+            let done = state.done(&file);
+            (file, done)
+        })
+        .collect();
+    state.forget(files.iter().map(|(file, _)| file.path.as_path()), &found.skipped);
+    let layout = state.manifest.layout().clone();
+    let adapter = layout.adapter();
+    let mut store = Store {
+        files: &files,
+        layout: &layout,
+        adapter: adapter.as_ref(),
+        cut_over: data.cut_over,
+        segment: Segment::new(out, &layout),
+        state,
+        at: None,
+        told: 0,
+        progress,
     };
-    let names: Vec<_> = empty.iter().map(|split| split.name()).collect();
-    let items = manifest.total().items;
-    vec![format!(
-        "no item of {items} fell into {}: add files, sort them into folders named train, valid and test{remedy}",
-        names.join(" or ")
-    )]
+    for skipped in found.skipped {
+        store.skip(skipped);
+    }
+    match stages(&files, data, out, progress, &mut |done| store.take(done)) {
+        Ok(()) => store.complete(out),
+        Err(error) => {
+            store.stop()?;
+            Err(error)
+        }
+    }
+}
+
+/// Runs the stages to the end of the files, or until one of them fails or the work is cancelled. `spool` is a folder for
+/// documents that wait; `take` gets what became of each, in order.
+pub(super) fn stages(
+    files: &[(SourceFile, u64)],
+    data: &DataConfig,
+    spool: &Path,
+    progress: &dyn Progress,
+    take: &mut dyn FnMut(Done) -> Result<()>,
+) -> Result<()> {
+    let patterns = Patterns::new(&data.include, &data.exclude)?;
+    let adapter = data.layout()?.adapter_within(&data.limits.adapter());
+    let options = container::Options {
+        modality: data.modality,
+        column: data.column.clone(),
+        include: patterns.include.clone(),
+        exclude: patterns.exclude.clone(),
+        sheet: data.sheet.map(|[width, height]| (width, height)),
+        max_expansion: data.limits.max_expansion,
+        spool: spool.to_owned(),
+    };
+    let reader = Reader { files, options: &options, patterns: &patterns, progress };
+    let encoder = Encoder { adapter: adapter.as_ref(), files, spool, max_document: data.limits.max_document, progress };
+    progress.start("prepare", files.iter().map(|(file, _)| file.size).sum());
+    std::thread::scope(|scope| {
+        // One batch waits between two stages, and one is at work in each.
+        let (read, jobs) = sync_channel(1);
+        let (encoded, results) = sync_channel(1);
+        scope.spawn(move || reader.run(&read));
+        scope.spawn(move || {
+            for batch in jobs {
+                let batch = batch.and_then(|batch: Vec<Job>| {
+                    batch.into_par_iter().map(|job| encoder.run(job)).collect::<Result<Vec<_>>>()
+                });
+                if encoded.send(batch).is_err() {
+                    return;
+                }
+            }
+        });
+        for batch in results {
+            for done in batch? {
+                // What a stage gives once the work is cancelled may be half of what it would have been.
+                if progress.cancelled() {
+                    return Err(Error::Interrupted);
+                }
+                take(done)?;
+            }
+        }
+        Ok(())
+    })
 }

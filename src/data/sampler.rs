@@ -6,17 +6,18 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{Dataset, Permutation};
+use crate::modality::Adapter;
 use crate::{Error, Result};
 
 /// A symbol that stands for nothing: it fills a row up and is never scored.
 pub const PAD: i16 = -1;
 /// The symbol that ends a document.
-const END: i16 = 256;
+pub const END: i16 = 256;
 
 /// Rows of symbols.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    /// `rows` x `cols`, row-major: 0..=255 are bytes, 256 is the end of a sequence, [`PAD`] is nothing.
+    /// `rows` x `cols`, row-major: 0..=255 are bytes, [`END`] is the end of a document, [`PAD`] is nothing.
     pub symbols: Vec<i16>,
     /// Sequences.
     pub rows: usize,
@@ -35,22 +36,40 @@ pub struct LoaderConfig {
     pub vocab: usize,
     /// Another seed, another order.
     pub seed: u64,
+    /// Which of the programs that train together this is, from 0.
+    pub rank: usize,
+    /// How many train together; each draws other sequences.
+    pub world: usize,
 }
 
-/// Draws batches. Sequence `i` of a run is row `i mod rows` of batch `i / rows`, and every epoch of `n` sequences has
-/// an order of its own.
+impl LoaderConfig {
+    /// One program.
+    pub fn new(context: usize, rows: usize, vocab: usize, seed: u64) -> Self {
+        LoaderConfig { context, rows, vocab, seed, rank: 0, world: 1 }
+    }
+}
+
+/// Draws batches from one data set. Sequence `i` of a run is row `i mod rows` of batch `i / rows`, counted over all
+/// programs that train together, and every epoch of `n` sequences has an order of its own.
 ///
 /// Where a layout fixes the length of its sequences (pictures), an item is a sequence. Else the items form one stream
-/// (with the symbol 256 after each that ends a document, where the vocabulary has it), read as a ring and cut into
-/// windows of the context from a phase that changes each epoch. n is the stream's length over the context, rounded
-/// up: an epoch shows every symbol once, and fewer than a window of them twice. A stream shorter than the context is
-/// one padded window.
+/// (with [`END`] after each that ends a document, where the vocabulary has it), read as a ring and cut into windows of
+/// the context from a phase that changes each epoch. n is the stream's length over the context, rounded up: an epoch
+/// shows every symbol once, and fewer than a window of them twice. A stream shorter than the context is one padded
+/// window.
+///
+/// Nothing in memory grows with the number of items: the order is a [`Permutation`], and a place in the stream is found
+/// in the shards' indexes.
 #[derive(Debug)]
 pub struct Sampler {
     dataset: Arc<Dataset>,
     config: LoaderConfig,
-    /// Where each item starts in the stream, and last the stream's length; empty where an item is a sequence.
-    starts: Vec<u64>,
+    /// Turns half of the pictures left to right.
+    mirror: Option<Box<dyn Adapter>>,
+    /// Whether an item is a sequence.
+    fixed: bool,
+    /// Length of the stream.
+    len: u64,
     /// Sequences of an epoch.
     n: u64,
 }
@@ -58,7 +77,7 @@ pub struct Sampler {
 impl Sampler {
     /// Fails where there are no items, and where the configuration does not suit them.
     pub fn new(dataset: Arc<Dataset>, config: LoaderConfig) -> Result<Self> {
-        let LoaderConfig { context, rows, vocab, .. } = config;
+        let LoaderConfig { context, rows, vocab, rank, world, .. } = config;
         if context == 0 || rows == 0 {
             let key = if context == 0 { "model.context" } else { "train.micro_batch" };
             return Err(Error::config(key, "must be above 0"));
@@ -66,29 +85,33 @@ impl Sampler {
         if vocab != 256 && vocab != 257 {
             return Err(Error::config("model.vocab", format!("is {vocab}, allowed is 256 or 257")));
         }
+        if rank >= world {
+            return Err(Error::Usage(format!("there is no rank {rank} of {world}")));
+        }
         if dataset.bytes() == 0 {
             let reason = "the data set has no items: name files for this split, or prepare more data";
             return Err(Error::Usage(reason.to_owned()));
         }
-        let mut starts = Vec::new();
-        let n = match dataset.layout().adapter().sequence_len() {
-            Some(len) if len != context => {
-                let reason = format!("is {context}, but one item of the data set is {len} bytes");
-                return Err(Error::config("model.context", reason));
-            }
-            Some(_) => dataset.len() as u64,
-            None => {
-                let mut end = 0;
-                for i in 0..dataset.len() {
-                    starts.push(end);
-                    let item = dataset.item(i);
-                    end += item.bytes.len() as u64 + u64::from(item.ends && vocab == 257);
-                }
-                starts.push(end);
-                end.div_ceil(context as u64)
-            }
-        };
-        Ok(Sampler { dataset, config, starts, n })
+        let sequence_len = dataset.layout().adapter().sequence_len();
+        if let Some(len) = sequence_len.filter(|&len| len != context) {
+            let reason = format!("is {context}, but one item of the data set is {len} bytes");
+            return Err(Error::config("model.context", reason));
+        }
+        let len = dataset.stream_len(vocab == 257);
+        let fixed = sequence_len.is_some();
+        let n = if fixed { dataset.len() as u64 } else { len.div_ceil(context as u64) };
+        Ok(Sampler { dataset, config, mirror: None, fixed, len, n })
+    }
+
+    /// From now on half of the sequences, which ones an epoch and the seed decide, are turned left to right. Fails
+    /// where they are no pictures.
+    pub fn mirrored(mut self) -> Result<Self> {
+        if !self.fixed {
+            let modality = self.dataset.layout().modality();
+            return Err(Error::config("data.flip", format!("is for pictures, not for {modality}")));
+        }
+        self.mirror = Some(self.dataset.layout().adapter());
+        Ok(self)
     }
 
     /// Sequences of an epoch.
@@ -96,10 +119,12 @@ impl Sampler {
         self.n
     }
 
-    /// Batch `index` of the run. Fails where the run is longer than 2^64 sequences.
+    /// Batch `index` of this program. Fails where the run is longer than 2^64 sequences.
     pub fn batch(&self, index: u64) -> Result<Batch> {
-        let LoaderConfig { context, rows, .. } = self.config;
-        let first = index.checked_mul(rows as u64).filter(|first| first.checked_add(rows as u64).is_some());
+        let LoaderConfig { context, rows, rank, world, .. } = self.config;
+        let overall = index.checked_mul(world as u64).and_then(|index| index.checked_add(rank as u64));
+        let first = overall.and_then(|overall| overall.checked_mul(rows as u64));
+        let first = first.filter(|first| first.checked_add(rows as u64).is_some());
         let first = first.ok_or_else(|| Error::Usage(format!("there is no batch {index}")))?;
         let mut symbols = Vec::with_capacity(rows * context);
         for row in 0..rows {
@@ -114,38 +139,47 @@ impl Sampler {
     fn sequence(&self, epoch: u64, position: u64, symbols: &mut Vec<i16>) {
         let key = xxh3_64_with_seed(&epoch.to_le_bytes(), self.config.seed);
         let chosen = Permutation::new(self.n, key).get(position);
-        let Some(&len) = self.starts.last() else {
+        if self.fixed {
             let bytes = self.dataset.item(chosen as usize).bytes;
-            symbols.extend(bytes.iter().map(|&byte| i16::from(byte)));
-            return;
-        };
-        let context = self.config.context as u64;
-        if len <= context {
-            self.read(0, len, symbols);
+            let turn = |adapter: &dyn Adapter| {
+                let odd = xxh3_64_with_seed(&chosen.to_le_bytes(), key) & 1 == 1;
+                if odd { adapter.mirrored(bytes) } else { None }
+            };
+            match self.mirror.as_deref().and_then(turn) {
+                Some(bytes) => widen(&bytes, symbols),
+                None => widen(bytes, symbols),
+            }
             return;
         }
-        let phase = xxh3_64_with_seed(b"phase", key) % len;
+        let context = self.config.context as u64;
+        if self.len <= context {
+            self.read(0, self.len, symbols);
+            return;
+        }
+        let phase = xxh3_64_with_seed(b"phase", key) % self.len;
         // chosen · context < len + context and phase < len, so the sum stays far below 2^64.
-        let start = (phase + chosen * context) % len;
-        let until_end = context.min(len - start);
+        let start = (phase + chosen * context) % self.len;
+        let until_end = context.min(self.len - start);
         self.read(start, until_end, symbols);
         self.read(0, context - until_end, symbols);
     }
 
     /// Appends `count` symbols of the stream from `start` on, which don't reach beyond its end.
     fn read(&self, start: u64, count: u64, symbols: &mut Vec<i16>) {
+        if count == 0 {
+            return;
+        }
+        let with_ends = self.config.vocab == 257;
         let mut missing = count as usize;
-        // The last item that starts at or before; items without symbols share their start with the next.
-        let mut i = self.starts.partition_point(|&first| first <= start).saturating_sub(1);
-        let mut skip = (start - self.starts[i]) as usize;
+        let (mut i, behind) = self.dataset.find(start, with_ends);
+        let mut skip = behind as usize;
         while missing > 0 {
-            let bytes = self.dataset.item(i).bytes;
-            let symbols_of_item = (self.starts[i + 1] - self.starts[i]) as usize;
-            let from = skip.min(bytes.len());
-            let to = (skip + missing).min(bytes.len());
-            symbols.extend(bytes[from..to].iter().map(|&byte| i16::from(byte)));
+            let item = self.dataset.item(i);
+            let from = skip.min(item.bytes.len());
+            let to = (skip + missing).min(item.bytes.len());
+            widen(&item.bytes[from..to], symbols);
             missing -= to - from;
-            if symbols_of_item > bytes.len() && missing > 0 {
+            if with_ends && item.ends && missing > 0 {
                 symbols.push(END);
                 missing -= 1;
             }
@@ -153,4 +187,9 @@ impl Sampler {
             i += 1;
         }
     }
+}
+
+/// Appends bytes as symbols.
+fn widen(bytes: &[u8], symbols: &mut Vec<i16>) {
+    symbols.extend(bytes.iter().map(|&byte| i16::from(byte)));
 }

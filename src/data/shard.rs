@@ -1,13 +1,13 @@
 //! A shard: many byte sequences in one file that is mapped into memory, not read.
 //!
-//! # Format, version 1
+//! # Format, version 2
 //!
 //! All integers are little-endian; nothing is aligned; nothing follows the last field.
 //!
 //! | offset          | bytes | field                                                                       |
 //! |-----------------|-------|-----------------------------------------------------------------------------|
 //! | 0               | 8     | magic `89 4D 42 53 0D 0A 1A 0A` (`\x89MBS\r\n\x1a\n`)                         |
-//! | 8               | 4     | version, 1                                                                  |
+//! | 8               | 4     | version, 2                                                                  |
 //! | 12              | 4     | H, bytes of the header                                                      |
 //! | 16              | H     | header, JSON                                                                |
 //! | 16 + H          | 64·N  | index, one entry an item                                                    |
@@ -16,20 +16,25 @@
 //! | … + 8           | P     | payload: the items' bytes, one after the other                              |
 //! | … + P           | 8     | XXH3-64 of the payload                                                      |
 //!
-//! The header is `{"split": "train", "items": N, "names": M, "payload": P, "modality": …, "layout": {…}}`, the last two
-//! a [`Layout`]. An entry of the index is
+//! The header is `{"split": "train", "items": N, "ends": E, "names": M, "payload": P, "modality": …, "layout": {…}}`: E
+//! items end a document, and the last two are a [`Layout`]. An entry of the index is
 //!
 //! | offset | bytes | field                                                               |
 //! |--------|-------|---------------------------------------------------------------------|
 //! | 0      | 8     | offset of the item in the payload: the sum of the lengths before it |
-//! | 8      | 8     | length of the item                                                  |
+//! | 8      | 8     | that offset plus the items before that end a document               |
 //! | 16     | 8     | offset of its name: the sum of the name lengths before it           |
 //! | 24     | 4     | length of its name                                                  |
 //! | 28     | 4     | flags: bit 0, a document ends with this item; the others are 0      |
 //! | 32     | 32    | BLAKE3 of the item                                                  |
 //!
+//! An item's length is the distance to the next offset, and the last one's that to P. The second field is the item's
+//! place in the stream of symbols where a document ends with a symbol of its own, so that a place in either stream is
+//! found by bisection, without a table in memory.
+//!
 //! The lengths account for every byte of the file, so one that is too short or too long is refused. Opening checks
-//! everything but the payload; [`Shard::verify`] checks that.
+//! everything but the payload; [`Shard::verify`] checks that. Version 1 had the item's length in place of the second
+//! field, and no E.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -46,7 +51,7 @@ use crate::{Error, Result};
 /// The first bytes of a shard: not text, and damaged by whatever turns line ends.
 pub const MAGIC: [u8; 8] = *b"\x89MBS\r\n\x1a\n";
 /// The version that is written and read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Bytes of magic, version and header length.
 pub(super) const PREFIX: usize = 16;
@@ -62,6 +67,7 @@ pub(super) const ENDS: u32 = 1;
 pub(super) struct Header {
     pub split: Split,
     pub items: u64,
+    pub ends: u64,
     pub names: u64,
     pub payload: u64,
     #[serde(flatten)]
@@ -72,7 +78,8 @@ pub(super) struct Header {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Entry {
     pub offset: u64,
-    pub len: u64,
+    /// The offset in the stream that has end-of-sequence symbols.
+    pub symbol: u64,
     pub name_offset: u64,
     pub name_len: u32,
     pub flags: u32,
@@ -83,7 +90,7 @@ impl Entry {
     pub(super) fn to_bytes(self) -> [u8; ENTRY] {
         let mut bytes = [0; ENTRY];
         bytes[..8].copy_from_slice(&self.offset.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.len.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.symbol.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.name_offset.to_le_bytes());
         bytes[24..28].copy_from_slice(&self.name_len.to_le_bytes());
         bytes[28..32].copy_from_slice(&self.flags.to_le_bytes());
@@ -96,7 +103,7 @@ impl Entry {
         let u64_at = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
         Entry {
             offset: u64_at(0),
-            len: u64_at(8),
+            symbol: u64_at(8),
             name_offset: u64_at(16),
             name_len: u32_at(24),
             flags: u32_at(28),
@@ -158,14 +165,36 @@ impl Shard {
         self.header.payload
     }
 
+    /// Items that end a document.
+    pub fn ends(&self) -> u64 {
+        self.header.ends
+    }
+
     /// The bytes of item `i`, and whether a document ends with it.
     ///
     /// # Panics
     /// Where `i` is not below [`len`](Self::len).
     pub fn item(&self, i: usize) -> (&[u8], bool) {
         let entry = self.entry(i);
-        let start = self.payload + entry.offset as usize;
-        (&self.map[start..start + entry.len as usize], entry.flags & ENDS != 0)
+        let end = if i + 1 < self.len() { self.entry(i + 1).offset } else { self.header.payload };
+        let bytes = &self.map[self.payload + entry.offset as usize..self.payload + end as usize];
+        (bytes, entry.flags & ENDS != 0)
+    }
+
+    /// The last item that starts at or before a place in the stream of bytes or, `with_ends`, of bytes and
+    /// end-of-sequence symbols; and how far behind its start the place is. The place lies inside the stream.
+    pub fn find(&self, place: u64, with_ends: bool) -> (usize, u64) {
+        let start = |i| if with_ends { self.entry(i).symbol } else { self.entry(i).offset };
+        let (mut low, mut high) = (0, self.len());
+        while high - low > 1 {
+            let middle = low.midpoint(high);
+            if start(middle) <= place {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        (low, place - start(low))
     }
 
     /// The name of item `i`: the path of its file below the source it came from.
@@ -256,26 +285,30 @@ fn parse(file: &[u8]) -> Result<(Header, [usize; 3]), String> {
 /// Checks that the entries cover names and payload exactly.
 fn check_index(header: &Header, index: &[u8], names: &[u8]) -> Result<(), String> {
     let fixed = header.layout.adapter().sequence_len();
-    let (mut offset, mut name_offset) = (0_u64, 0_u64);
+    let (mut offset, mut ends, mut name_offset) = (0_u64, 0_u64, 0_u64);
     let (entries, _) = index.as_chunks::<ENTRY>();
     for (i, entry) in entries.iter().map(Entry::from_bytes).enumerate() {
         let damaged = |what: &str| format!("has a damaged index (item {i}: {what})");
-        if entry.offset != offset || entry.name_offset != name_offset {
+        // `offset` is at most the payload, and `ends` at most the number of items.
+        if entry.offset != offset || entry.symbol != offset + ends || entry.name_offset != name_offset {
             return Err(damaged("offset"));
         }
         if entry.flags & !ENDS != 0 {
             return Err(damaged("flags"));
         }
-        if fixed.is_some_and(|len| len as u64 != entry.len) {
+        let next = entries.get(i + 1).map_or(header.payload, |next| Entry::from_bytes(next).offset);
+        let len = next.checked_sub(offset).filter(|_| next <= header.payload).ok_or_else(|| damaged("length"))?;
+        if fixed.is_some_and(|fixed| fixed as u64 != len) {
             return Err(damaged("length"));
         }
-        offset = offset.checked_add(entry.len).filter(|&end| end <= header.payload).ok_or_else(|| damaged("length"))?;
+        offset = next;
+        ends += u64::from(entry.flags & ENDS);
         let name_end = name_offset.checked_add(entry.name_len.into()).filter(|&end| end <= header.names);
         let name_end = name_end.ok_or_else(|| damaged("name"))?;
         std::str::from_utf8(&names[name_offset as usize..name_end as usize]).map_err(|_| damaged("name"))?;
         name_offset = name_end;
     }
-    if offset != header.payload || name_offset != header.names {
+    if offset != header.payload || ends != header.ends || name_offset != header.names {
         return Err("has a damaged index (bytes that belong to no item)".to_owned());
     }
     Ok(())

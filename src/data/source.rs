@@ -1,11 +1,13 @@
 //! Finds the files below sources, in an order that is the same everywhere.
 
+use std::borrow::Cow;
 use std::fs::FileType;
 use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::manifest::{Manifest, Skipped};
+use super::manifest::{Manifest, PARTIAL, Skipped};
+use super::pattern::Patterns;
 use super::{Split, shard};
 use crate::error::IoContext;
 use crate::{Error, Result};
@@ -15,14 +17,26 @@ use crate::{Error, Result};
 pub struct SourceFile {
     /// Where it is.
     pub path: PathBuf,
-    /// Its path below its source, or its name where it is a source itself.
-    pub name: String,
-    /// The split that the folder `train`, `valid` or `test` directly below the source gives it.
-    pub split: Option<Split>,
+    /// Components of the path that are the source's; the others are the name.
+    depth: usize,
     /// Bytes of the file.
     pub size: u64,
     /// When it was last changed, in nanoseconds since 1970; 0 where the file system does not say.
     pub modified: u128,
+}
+
+impl SourceFile {
+    /// Its path below its source, or its name where it is a source itself.
+    pub fn name(&self) -> Cow<'_, str> {
+        let mut components = self.path.components();
+        components.by_ref().take(self.depth).for_each(drop);
+        components.as_path().to_string_lossy()
+    }
+
+    /// The split that the folder `train`, `valid` or `test` directly below the source gives it.
+    pub fn split(&self) -> Option<Split> {
+        Split::of_name(&self.name())
+    }
 }
 
 /// What lies below sources.
@@ -37,6 +51,11 @@ pub struct Walk {
 /// Lists the files below sources, each a file or a folder. Links are followed, once; hidden files and folders that
 /// [`prepare`](super::prepare()) wrote are left out. Fails where a source does not exist or is a prepared folder.
 pub fn walk(sources: &[PathBuf]) -> Result<Walk> {
+    walk_without(sources, &Patterns::default())
+}
+
+/// As [`walk`], without the files that a pattern leaves out.
+pub(super) fn walk_without(sources: &[PathBuf], patterns: &Patterns) -> Result<Walk> {
     let mut found = Walk::default();
     for source in sources {
         let metadata = std::fs::metadata(source).at(source)?;
@@ -45,10 +64,10 @@ pub fn walk(sources: &[PathBuf]) -> Result<Walk> {
                 let reason = "is a prepared folder already: use it as the only source of `train`, `eval` or `inspect`";
                 return Err(Error::file(source, reason));
             }
-            walk_folder(source, &mut found);
+            walk_folder(source, patterns, &mut found);
         } else {
-            let name = source.file_name().unwrap_or(source.as_os_str()).to_string_lossy().into_owned();
-            add(source.clone(), name, None, Ok(metadata), &mut found);
+            let depth = source.components().count().saturating_sub(1);
+            add(source.clone(), depth, Ok(metadata), &mut found);
         }
     }
     Ok(found)
@@ -59,14 +78,17 @@ pub(super) fn is_shard(content: &[u8]) -> bool {
     content.starts_with(&shard::MAGIC)
 }
 
-fn walk_folder(source: &Path, found: &mut Walk) {
+fn walk_folder(source: &Path, patterns: &Patterns, found: &mut Walk) {
+    let depth = source.components().count();
     let wanted = |entry: &DirEntry| {
         if entry.depth() == 0 {
             return true;
         }
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        let prepared = entry.file_type().is_dir() && Manifest::is_at(entry.path());
-        !hidden && !prepared
+        let prepared =
+            entry.file_type().is_dir() && (Manifest::is_at(entry.path()) || entry.path().join(PARTIAL).is_file());
+        let below = entry.path().strip_prefix(source).unwrap_or(entry.path());
+        !hidden && !prepared && !patterns.leaves_out(&below.to_string_lossy())
     };
     for entry in WalkDir::new(source).follow_links(true).sort_by_file_name().into_iter().filter_entry(wanted) {
         let entry = match entry {
@@ -78,41 +100,35 @@ fn walk_folder(source: &Path, found: &mut Walk) {
                 } else {
                     error.io_error().map_or_else(|| error.to_string(), |error| error.to_string())
                 };
-                found.skipped.push(Skipped { path, reason });
+                found.skipped.push(Skipped::new(path.display(), reason));
                 continue;
             }
         };
         if entry.file_type().is_dir() {
             continue;
         }
-        let below = entry.path().strip_prefix(source).unwrap_or(entry.path());
-        let mut parts = below.components();
-        let first = parts.next().and_then(|part| part.as_os_str().to_str());
-        let split = first.filter(|_| parts.next().is_some()).and_then(|name| name.parse().ok());
-        let name = below.to_string_lossy().into_owned();
         let metadata = entry.metadata().map_err(|error| error.to_string());
-        add(entry.into_path(), name, split, metadata, found);
+        add(entry.into_path(), depth, metadata, found);
     }
 }
 
-fn add(
-    path: PathBuf,
-    name: String,
-    split: Option<Split>,
-    metadata: Result<std::fs::Metadata, String>,
-    found: &mut Walk,
-) {
+fn add(path: PathBuf, depth: usize, metadata: Result<std::fs::Metadata, String>, found: &mut Walk) {
     let metadata = match metadata {
         Ok(metadata) if metadata.is_file() => metadata,
         other => {
             let reason = other.map_or_else(|error| error, |metadata| not_a_file(metadata.file_type()));
-            found.skipped.push(Skipped { path, reason });
+            found.skipped.push(Skipped::new(path.display(), reason));
             return;
         }
     };
+    let modified = modified(&metadata);
+    found.files.push(SourceFile { path, depth, size: metadata.len(), modified });
+}
+
+/// When a file was last changed, in nanoseconds since 1970; 0 where the file system does not say.
+pub(super) fn modified(metadata: &std::fs::Metadata) -> u128 {
     let modified = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
-    let modified = modified.map_or(0, |since| since.as_nanos());
-    found.files.push(SourceFile { path, name, split, size: metadata.len(), modified });
+    modified.map_or(0, |since| since.as_nanos())
 }
 
 fn not_a_file(kind: FileType) -> String {

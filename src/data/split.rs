@@ -46,6 +46,20 @@ impl Split {
     }
 }
 
+impl Split {
+    /// The split that the first folder of a path gives it: `train`, `valid` or `test`, or one of the other names that
+    /// data sets use for these.
+    pub(super) fn of_name(path: &str) -> Option<Self> {
+        let (first, _) = path.split_once('/')?;
+        match first {
+            "train" | "training" => Some(Split::Train),
+            "valid" | "validation" | "val" | "dev" => Some(Split::Valid),
+            "test" | "testing" => Some(Split::Test),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Split {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -64,7 +78,7 @@ impl FromStr for Split {
 }
 
 /// The bytes of an indivisible unit of a layout whose documents can be cut; `None` where a document is one sequence.
-fn cut_unit(layout: &Layout) -> Option<usize> {
+pub(super) fn cut_unit(layout: &Layout) -> Option<usize> {
     match layout {
         Layout::Text(_) => Some(1),
         Layout::Audio(layout) => Some(layout.bytes_per_sample()),
@@ -74,12 +88,12 @@ fn cut_unit(layout: &Layout) -> Option<usize> {
 
 /// Cuts a document of `len` bytes, in order, into 90 % train, 5 % valid and 5 % test (the convention of enwik8), where
 /// the layout can be cut and the document is longer than `cut_over` (0: never). Pieces without bytes are left out.
-pub(super) fn cut(len: usize, layout: &Layout, cut_over: u64) -> Option<Vec<(Split, Range<usize>)>> {
-    let unit = cut_unit(layout)?;
-    if cut_over == 0 || len as u64 <= cut_over {
+pub(super) fn cut(len: u64, layout: &Layout, cut_over: u64) -> Option<Vec<(Split, Range<u64>)>> {
+    let unit = cut_unit(layout)? as u64;
+    if cut_over == 0 || len <= cut_over {
         return None;
     }
-    let at = |percent: u128| (len as u128 * percent / 100) as usize / unit * unit;
+    let at = |percent: u128| (u128::from(len) * percent / 100) as u64 / unit * unit;
     let (valid, test) = (at(90), at(95));
     let mut pieces = vec![(Split::Train, 0..valid), (Split::Valid, valid..test), (Split::Test, test..len)];
     pieces.retain(|(_, range)| !range.is_empty());

@@ -35,6 +35,7 @@ pub struct ShardWriter {
     index: Vec<u8>,
     names: String,
     items: u64,
+    ends: u64,
     payload: u64,
 }
 
@@ -51,6 +52,7 @@ impl ShardWriter {
             index: Vec::new(),
             names: String::new(),
             items: 0,
+            ends: 0,
             payload: 0,
         })
     }
@@ -66,7 +68,7 @@ impl ShardWriter {
         let name_len = u32::try_from(name.len()).expect("a name is shorter than 4 GiB");
         let entry = Entry {
             offset: self.payload,
-            len: bytes.len() as u64,
+            symbol: self.payload + self.ends,
             name_offset: self.names.len() as u64,
             name_len,
             flags: if ends { ENDS } else { 0 },
@@ -77,6 +79,7 @@ impl ShardWriter {
         self.index.extend_from_slice(&entry.to_bytes());
         self.names.push_str(name);
         self.items += 1;
+        self.ends += u64::from(ends);
         self.payload += bytes.len() as u64;
         Ok(())
     }
@@ -95,6 +98,7 @@ impl ShardWriter {
         let header = Header {
             split: self.split,
             items: self.items,
+            ends: self.ends,
             names: self.names.len() as u64,
             payload: self.payload,
             layout: self.layout,

@@ -7,14 +7,11 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use crate::data::{Batch, Dataset, Item, PAD};
+use crate::data::{Batch, Dataset, END, Item, PAD};
 use crate::modality::Modality;
 use crate::model::{Megabyte, loss};
 use crate::progress::Progress;
 use crate::{Error, Result};
-
-/// The id of the end-of-sequence symbol.
-pub const END: i16 = 256;
 
 /// How much is read, and how.
 #[derive(Debug, Clone, Copy)]
@@ -131,6 +128,27 @@ pub fn evaluate(
         inference: "plain",
         seconds: started.elapsed().as_secs_f64(),
     })
+}
+
+impl Evaluation {
+    /// Several data sets taken as one; `None` where there is none.
+    pub fn sum(parts: &[Evaluation]) -> Option<Evaluation> {
+        let (first, rest) = parts.split_first()?;
+        let mut sum = first.clone();
+        for part in rest {
+            // Errors of independent sums, weighted by their bytes.
+            let (a, b) = (sum.std_error * sum.bytes as f64, part.std_error * part.bytes as f64);
+            sum.sequences += part.sequences;
+            sum.bytes += part.bytes;
+            sum.nats += part.nats;
+            sum.end_nats += part.end_nats;
+            sum.std_error = a.hypot(b) / sum.bytes as f64;
+            sum.seconds += part.seconds;
+            sum.word_perplexity = None;
+        }
+        sum.bits_per_byte = sum.nats / (std::f64::consts::LN_2 * sum.bytes as f64);
+        Some(sum)
+    }
 }
 
 /// A stretch of a document that fits the context, and whether the document's end is scored with it.

@@ -4,12 +4,10 @@ use tch::Device;
 
 use super::engine::{Engine, to_rows};
 use super::sampling::{SampleConfig, Sampler};
+use crate::data::END;
 use crate::model::Megabyte;
 use crate::progress::Progress;
 use crate::{Error, Result};
-
-/// The id of the end-of-sequence symbol.
-const END: usize = 256;
 
 /// What to generate.
 #[derive(Debug, Clone)]
@@ -85,7 +83,7 @@ pub fn generate(model: &Megabyte, request: &Request, progress: &dyn Progress) ->
         let mut drawn = vec![0; *count];
         for (row, logits) in to_rows(&logits)?.iter().enumerate() {
             let symbol = samplers[row].sample(logits);
-            ended[row] |= symbol == END;
+            ended[row] |= symbol == END as usize;
             let byte = if ended[row] { 0 } else { symbol as u8 };
             drawn[row] = i64::from(byte);
             fed[row].push(byte);

@@ -75,6 +75,13 @@ pub enum Layout {
     Audio(AudioLayout),
 }
 
+/// STUB
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Pixels
+    pub max_pixels: u64,
+}
+
 /// What an adapter reads: a file, or bytes in memory in a `Cursor`.
 pub trait Input: Read + Seek + Send + Sync {}
 
@@ -111,6 +118,11 @@ pub trait Adapter: Send + Sync + fmt::Debug {
 
     /// Bytes in a second, where the content has a duration.
     fn bytes_per_second(&self) -> Option<f64>;
+
+    /// stub
+    fn mirrored(&self, _bytes: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
 
     /// Whether a document ends by itself, with the end-of-sequence symbol (id 256 of a vocabulary of 257).
     fn ends_with_symbol(&self) -> bool;
@@ -157,6 +169,11 @@ impl Layout {
             Layout::Image(layout) => layout.validate(),
             Layout::Audio(layout) => layout.validate(),
         }
+    }
+
+    /// stub
+    pub fn adapter_within(&self, _limits: &Limits) -> Box<dyn Adapter> {
+        self.adapter()
     }
 
     /// What turns files into bytes of this layout and back.

@@ -37,6 +37,8 @@ pub struct State {
     pub interval_bytes: u64,
     /// The lowest held-out bits per byte so far.
     pub best: Option<f64>,
+    /// What the run trains on: see [`Dataset::fingerprint`](crate::data::Dataset::fingerprint).
+    pub data: Vec<String>,
 }
 
 /// A run's `checkpoints` folder.

@@ -104,6 +104,8 @@ pub struct TrainConfig {
     pub keep_checkpoints: usize,
     /// Steps between samples; 0 is never.
     pub sample_every: u64,
+    /// Threads that read batches ahead.
+    pub loader_threads: usize,
 }
 
 impl Default for TrainConfig {
@@ -130,6 +132,7 @@ impl Default for TrainConfig {
             checkpoint_every: 500,
             keep_checkpoints: 2,
             sample_every: 0,
+            loader_threads: 1,
         }
     }
 }
@@ -161,6 +164,7 @@ impl TrainConfig {
         check(self.clip >= 0.0, "clip", "must not be negative")?;
         check(self.log_every > 0, "log_every", "must be above 0")?;
         check(self.keep_checkpoints > 0, "keep_checkpoints", "must be above 0")?;
+        check((1..=64).contains(&self.loader_threads), "loader_threads", "must be 1 to 64")?;
         let unit = self.micro_batch.max(1) * model.context;
         check(
             self.bytes_per_step >= unit && self.bytes_per_step.is_multiple_of(unit),

@@ -43,6 +43,9 @@ pub enum Metric {
         std_error: f64,
         /// Bytes scored.
         scored_bytes: u64,
+        /// The bits per byte of each data set of a mixture.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        parts: Vec<f64>,
     },
 }
 

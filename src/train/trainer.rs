@@ -12,8 +12,8 @@ use super::metrics::{Metric, Speed};
 use super::optimizer::AdamW;
 use super::schedule::learning_rate;
 use crate::config::RunConfig;
-use crate::data::{Dataset, Loader, LoaderConfig, PAD};
-use crate::density::{EvalOptions, evaluate};
+use crate::data::{Dataset, Loader, LoaderConfig, Mixture, PAD, Sampler};
+use crate::density::{EvalOptions, Evaluation, evaluate};
 use crate::generate::{Request, generate};
 use crate::model::{Megabyte, loss};
 use crate::progress::Quiet;
@@ -61,19 +61,23 @@ pub struct Trainer {
     optimizer: AdamW,
     state: State,
     checkpoints: Checkpoints,
-    train: Arc<Dataset>,
-    valid: Option<Dataset>,
+    /// What `[data]` and each `[[data.mix]]` name.
+    train: Vec<Arc<Dataset>>,
+    valid: Vec<Dataset>,
     /// Floating-point operations a second that this machine's matrix products reach.
     peak_flops: f64,
 }
 
 impl Trainer {
     /// A fresh run in `folder`, or with `resume` one that continues from its latest checkpoint.
+    ///
+    /// `train` holds what `[data]` names and then what each `[[data.mix]]` does, `valid` what is held out of these.
+    /// Fails where the configuration does not suit them, and where a run that goes on would do so with other data.
     pub fn new(
         config: RunConfig,
         folder: &Path,
-        train: Dataset,
-        valid: Option<Dataset>,
+        train: Vec<Dataset>,
+        valid: Vec<Dataset>,
         device: Device,
         resume: bool,
     ) -> Result<Self> {
@@ -82,11 +86,17 @@ impl Trainer {
         let model = Megabyte::new(&config.model, kind, device, config.train.seed)?;
         let optimizer = AdamW::new(model.parameters(), &config.train);
         let checkpoints = Checkpoints::new(folder);
-        let mut state = State { seed: config.train.seed, ..State::default() };
+        let data: Vec<String> = train.iter().map(Dataset::fingerprint).collect();
+        let mut state = State { seed: config.train.seed, data: data.clone(), ..State::default() };
         if resume {
             let latest = checkpoints.latest();
             let latest = latest.ok_or_else(|| Error::file(folder, "has no checkpoint to resume from"))?;
             state = restore(&latest, &model, &optimizer)?;
+            if state.data != data {
+                let reason = "was trained on other data than its sources hold now: \
+                              bring these back to what they were, or begin a new run";
+                return Err(Error::file(folder, reason));
+            }
         }
         Ok(Trainer {
             peak_flops: super::speed::matrix_flops(kind, device),
@@ -96,8 +106,8 @@ impl Trainer {
             optimizer,
             state,
             checkpoints,
-            train: Arc::new(train),
-            valid: valid.filter(|valid| !valid.is_empty()),
+            train: train.into_iter().map(Arc::new).collect(),
+            valid: valid.into_iter().filter(|valid| !valid.is_empty()).collect(),
         })
     }
 
@@ -209,13 +219,15 @@ impl Trainer {
     /// The loader at the run's position.
     pub fn loader(&self) -> Result<Loader> {
         let model = &self.config.model;
-        let config = LoaderConfig {
-            context: model.context,
-            rows: self.config.train.rows(model),
-            vocab: model.vocab,
-            seed: self.state.seed,
-        };
-        Loader::new(Arc::clone(&self.train), config, self.state.next_batch)
+        let rows = self.config.train.rows(model);
+        let loading = LoaderConfig::new(model.context, rows, model.vocab, self.state.seed);
+        let mut parts = Vec::new();
+        for (dataset, data) in self.train.iter().zip(self.config.data.parts()) {
+            let sampler = Sampler::new(Arc::clone(dataset), loading)?;
+            parts.push((if data.flip { sampler.mirrored()? } else { sampler }, data.weight));
+        }
+        let mixture = Mixture::new(parts, self.state.seed)?;
+        Loader::new(mixture, self.state.next_batch, self.config.train.loader_threads)
     }
 
     fn out_of_time(&self) -> bool {
@@ -251,12 +263,13 @@ impl Trainer {
 
     /// Scores held-out data; whether the model is the best so far.
     fn evaluate(&mut self, log: &mut Log, observer: &mut dyn Observer) -> Result<bool> {
-        let Some(valid) = &self.valid else {
-            return Ok(false);
-        };
         let batch = self.config.train.rows(&self.config.model);
         let options = EvalOptions { batch, limit_bytes: self.config.train.eval_bytes };
-        let found = evaluate(&self.model, valid, options, &Quiet)?;
+        let parts = self.valid.iter().map(|valid| evaluate(&self.model, valid, options, &Quiet));
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        let Some(found) = Evaluation::sum(&parts) else {
+            return Ok(false);
+        };
         self.check_finite(found.nats)?;
         let metric = Metric::Valid {
             step: self.state.step,
@@ -265,6 +278,7 @@ impl Trainer {
             bits_per_byte: found.bits_per_byte,
             std_error: found.std_error,
             scored_bytes: found.bytes,
+            parts: if parts.len() > 1 { parts.iter().map(|part| part.bits_per_byte).collect() } else { Vec::new() },
         };
         log.valid(&metric)?;
         observer.event(Event::Evaluated(&metric));

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use megabyte::data::{Batch, Dataset, Loader, LoaderConfig, PAD, Permutation, Sampler};
+use megabyte::data::{Batch, Dataset, Loader, LoaderConfig, Mixture, PAD, Permutation, Sampler};
 use megabyte::modality::{ImageLayout, Layout, TextLayout};
 use proptest::prelude::*;
 
@@ -17,7 +17,13 @@ fn dataset(folder: &Path, texts: &[Vec<u8>]) -> Arc<Dataset> {
 }
 
 fn config(context: usize, rows: usize, vocab: usize) -> LoaderConfig {
-    LoaderConfig { context, rows, vocab, seed: 7 }
+    LoaderConfig::new(context, rows, vocab, 7)
+}
+
+/// A loader of one data set.
+fn loader(data: &Arc<Dataset>, config: LoaderConfig, from: u64, threads: usize) -> megabyte::Result<Loader> {
+    let sampler = Sampler::new(Arc::clone(data), config)?;
+    Loader::new(Mixture::new(vec![(sampler, 1.0)], config.seed)?, from, threads)
 }
 
 fn rows(batch: &Batch) -> impl Iterator<Item = &[i16]> {
@@ -107,7 +113,7 @@ fn a_batch_depends_on_seed_and_index_alone() {
     let folder = tempfile::tempdir().unwrap();
     let data = dataset(folder.path(), &[noise(5000, 1), noise(77, 2)]);
     let take = |config: LoaderConfig, from: u64, count: usize| {
-        let mut loader = Loader::new(data.clone(), config, from).unwrap();
+        let mut loader = loader(&data, config, from, 1 + count % 3).unwrap();
         (0..count).map(|_| loader.next().unwrap()).collect::<Vec<_>>()
     };
     let config = config(64, 3, 257);
@@ -129,11 +135,11 @@ fn a_loader_that_is_dropped_stops() {
     let folder = tempfile::tempdir().unwrap();
     let data = dataset(folder.path(), &[noise(5000, 1)]);
     shared(&data);
-    let mut loader = Loader::new(data.clone(), config(16, 2, 256), 0).unwrap();
-    loader.next().unwrap();
-    drop(loader);
-    assert_eq!(Arc::strong_count(&data), 1, "its thread is gone");
-    let mut end = Loader::new(data, config(16, 2, 256), u64::MAX).unwrap();
+    let mut some = loader(&data, config(16, 2, 256), 0, 3).unwrap();
+    some.next().unwrap();
+    drop(some);
+    assert_eq!(Arc::strong_count(&data), 1, "its threads are gone");
+    let mut end = loader(&data, config(16, 2, 256), u64::MAX, 1).unwrap();
     assert!(end.next().is_err(), "there is no such batch");
     assert!(end.next().is_err(), "and none after it");
 }
@@ -141,14 +147,23 @@ fn a_loader_that_is_dropped_stops() {
 #[test]
 fn what_can_not_work_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let error = |data: Arc<Dataset>, config| Loader::new(data, config, 0).unwrap_err().to_string();
+    let error = |data: Arc<Dataset>, config| loader(&data, config, 0, 1).unwrap_err().to_string();
     let none = Arc::new(Dataset::from_files(&[], &Layout::Text(TextLayout::default())).unwrap());
     assert!(none.is_empty());
     assert!(error(none, config(16, 1, 256)).contains("no items"));
     let data = dataset(folder.path(), &[noise(100, 1)]);
     assert!(error(data.clone(), config(0, 1, 256)).contains("model.context"));
     assert!(error(data.clone(), config(16, 0, 256)).contains("train.micro_batch"));
-    assert!(error(data, config(16, 1, 300)).contains("model.vocab"));
+    assert!(error(data.clone(), config(16, 1, 300)).contains("model.vocab"));
+    assert!(error(data.clone(), LoaderConfig { rank: 2, world: 2, ..config(16, 1, 256) }).contains("rank 2 of 2"));
+    assert!(loader(&data, config(16, 1, 256), 0, 0).unwrap_err().to_string().contains("train.loader_threads"));
+    let flipped = Sampler::new(data.clone(), config(16, 1, 256)).unwrap().mirrored().unwrap_err().to_string();
+    assert!(flipped.contains("data.flip") && flipped.contains("text"), "{flipped}");
+    for weight in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let sampler = Sampler::new(data.clone(), config(16, 1, 256)).unwrap();
+        assert!(Mixture::new(vec![(sampler, weight)], 0).unwrap_err().to_string().contains("data.weight"));
+    }
+    assert!(Mixture::new(Vec::new(), 0).is_err());
 }
 
 #[test]
@@ -174,6 +189,83 @@ fn a_picture_is_a_sequence() {
     assert_ne!(epoch(0), epoch(1));
     let error = Sampler::new(data, config(96, 1, 256)).unwrap_err().to_string();
     assert!(error.contains("model.context") && error.contains("48"), "{error}");
+}
+
+#[test]
+fn programs_that_train_together_share_the_sequences() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = dataset(folder.path(), &[noise(5000, 1), noise(77, 2)]);
+    let alone = Sampler::new(data.clone(), config(64, 6, 257)).unwrap();
+    let part = |rank| Sampler::new(data.clone(), LoaderConfig { rank, world: 3, ..config(64, 2, 257) }).unwrap();
+    let parts = [0, 1, 2].map(part);
+    for index in [0, 1, 30, 1000] {
+        let together: Vec<i16> = parts.iter().flat_map(|part| part.batch(index).unwrap().symbols).collect();
+        assert_eq!(together, alone.batch(index).unwrap().symbols, "batch {index}");
+    }
+}
+
+#[test]
+fn half_of_the_pictures_are_turned_when_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::Image(ImageLayout { width: 4, height: 4, patch: 2, ..Default::default() });
+    let adapter = layout.adapter();
+    let pictures: Vec<_> = (0..50).map(|i| noise(48, i)).collect();
+    let file =
+        |(i, bytes): (usize, &Vec<u8>)| write(folder.path(), &format!("{i}.png"), adapter.decode(bytes).unwrap());
+    let files: Vec<_> = pictures.iter().enumerate().map(file).collect();
+    let data = Arc::new(Dataset::from_files(&files, &layout).unwrap());
+    let sampler = || Sampler::new(data.clone(), config(48, 1, 256)).unwrap();
+    let (plain, turned) = (sampler(), sampler().mirrored().unwrap());
+    let bytes = |sampler: &Sampler, i| -> Vec<u8> {
+        sampler.batch(i).unwrap().symbols.iter().map(|&symbol| symbol as u8).collect()
+    };
+    let mut times = [0, 0];
+    for i in 0..400 {
+        let (plain, turned) = (bytes(&plain, i), bytes(&turned, i));
+        assert_eq!(bytes(&sampler().mirrored().unwrap(), i), turned, "the same again");
+        let mirrored = adapter.mirrored(&plain).unwrap();
+        assert!(turned == plain || turned == mirrored);
+        times[usize::from(turned == mirrored)] += 1;
+    }
+    // 400 throws of a coin: 200, standard deviation 10.
+    assert!((140..=260).contains(&times[1]), "{times:?}");
+    let again =
+        |epoch: u64| (0..50).filter(|i| bytes(&plain, epoch * 50 + i) != bytes(&turned, epoch * 50 + i)).count();
+    assert!((0..8).any(|epoch| again(epoch) != again(0)), "other pictures in another epoch");
+}
+
+#[test]
+fn a_mixture_keeps_its_shares_and_can_be_entered_anywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let data: Vec<_> = (0..3).map(|i| dataset(&folder.path().join(i.to_string()), &[noise(4000, i)])).collect();
+    let mixture = |weights: &[f64]| {
+        let sampler = |data: &Arc<Dataset>| Sampler::new(data.clone(), config(16, 2, 257)).unwrap();
+        Mixture::new(data.iter().map(sampler).zip(weights.iter().copied()).collect(), 7).unwrap()
+    };
+    let uneven = mixture(&[0.5, 0.3, 0.2]);
+    let mut next = [0; 3];
+    let mut seen = [const { Vec::new() }; 3];
+    let count = 8192;
+    for index in 0..count {
+        let (which, place) = uneven.place(index);
+        seen[which].push(place);
+        next[which] += 1;
+        let alone = Sampler::new(data[which].clone(), config(16, 2, 257)).unwrap();
+        assert_eq!(uneven.batch(index).unwrap(), alone.batch(place).unwrap());
+    }
+    // Two blocks of 4,096: the shares are exact, and every batch of each data set comes once.
+    assert_eq!(next, [4096, 2458, 1638]);
+    for places in &mut seen {
+        places.sort_unstable();
+        assert!(places.iter().enumerate().all(|(i, &place)| i as u64 == place));
+    }
+    let order: Vec<_> = (0..count).map(|index| uneven.place(index).0).collect();
+    let longest = order.chunk_by(|a, b| a == b).map(<[_]>::len).max().unwrap();
+    assert!(longest < 30, "the data sets are shuffled: {longest} in a row");
+    assert_ne!(order[..4096], order[4096..], "every block has an order of its own");
+    // However small its weight, each has a place.
+    let tiny = mixture(&[1.0, 1e-9, 1e-9]);
+    assert_eq!((0..4096).filter(|&index| tiny.place(index).0 == 1).count(), 1);
 }
 
 #[test]

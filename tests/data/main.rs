@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod again;
 mod batches;
 mod files;
 mod prepare;
@@ -10,7 +11,7 @@ mod shards;
 use std::path::{Path, PathBuf};
 
 use megabyte::config::DataConfig;
-use megabyte::data::{Manifest, Split};
+use megabyte::data::{Existing, Manifest, Split};
 use megabyte::modality::Modality;
 use megabyte::progress::Quiet;
 
@@ -26,8 +27,14 @@ fn text() -> DataConfig {
     DataConfig::new(Modality::Text)
 }
 
+/// Prepares anew.
 fn prepare(source: &Path, data: &DataConfig, out: &Path) -> megabyte::Result<Manifest> {
-    megabyte::data::prepare(&[source.to_owned()], data, out, &Quiet)
+    megabyte::data::prepare(&[source.to_owned()], data, out, Existing::Replace, &Quiet)
+}
+
+/// Prepares what is new.
+fn add(source: &Path, data: &DataConfig, out: &Path) -> megabyte::Result<Manifest> {
+    megabyte::data::prepare(&[source.to_owned()], data, out, Existing::Add, &Quiet)
 }
 
 /// A short text whose content puts it into `split`.

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use megabyte::config::DataConfig;
-use megabyte::data::{Dataset, Manifest, Split, prepared_in};
+use megabyte::data::{Dataset, Existing, Manifest, Split, prepared_in};
 use megabyte::modality::{AudioLayout, ImageLayout, Layout, Modality, TextLayout};
 use megabyte::progress::{Progress, Quiet};
 
-use super::{noise, prepare, text, text_for, write};
+use super::{add, noise, prepare, text, text_for, write};
 
 /// The split of each item, by content.
 fn splits(folder: &Path) -> BTreeMap<Vec<u8>, Split> {
@@ -29,7 +29,7 @@ fn the_split_follows_from_the_content_alone() {
     }
     let summary = prepare(&source, &text(), &out).unwrap();
     let before = splits(&out);
-    assert_eq!((before.len(), summary.files, summary.total().items), (400, 400, 400));
+    assert_eq!((before.len(), summary.documents, summary.total().items), (400, 400, 400));
     assert!(summary.warnings.is_empty() && summary.skipped.is_empty());
     let share = |split| before.values().filter(|&&of| of == split).count();
     assert!((340..=380).contains(&share(Split::Train)), "{}", share(Split::Train));
@@ -139,7 +139,7 @@ fn content_is_stored_once() {
     }
     write(&source, "e", "another");
     let summary = prepare(&source, &text(), &out).unwrap();
-    assert_eq!((summary.files, summary.duplicates, summary.total().items), (2, 3, 2));
+    assert_eq!((summary.documents, summary.duplicates, summary.total().items), (2, 3, 2));
 }
 
 #[test]
@@ -159,9 +159,13 @@ fn what_can_not_be_read_is_skipped_and_listed() {
     data.layout = toml::toml! { width = 8
     height = 8 };
     let summary = prepare(&source, &data, &out).unwrap();
-    assert_eq!((summary.files, summary.total()), (5, megabyte::data::Count { items: 5, bytes: 5 * 192 }));
-    let skipped: Vec<_> = summary.skipped.iter().map(|skipped| skipped.path.file_name().unwrap()).collect();
-    assert_eq!(skipped, ["empty.png", "half.png", "notes.txt"]);
+    assert_eq!((summary.documents, summary.total()), (5, megabyte::data::Count { items: 5, bytes: 5 * 192 }));
+    let name = |path: &str| path.rsplit('/').next().unwrap().to_owned();
+    let skipped: Vec<_> = summary.skipped.iter().map(|skipped| name(&skipped.path)).collect();
+    assert_eq!(
+        (skipped, summary.skipped_count),
+        (["empty.png", "half.png", "notes.txt"].map(str::to_owned).to_vec(), 3)
+    );
     assert!(summary.skipped.iter().all(|skipped| !skipped.reason.is_empty()));
     assert_eq!(Manifest::load(&out).unwrap(), summary);
     let stored = splits(&out);
@@ -204,13 +208,14 @@ impl Progress for Stop {
 }
 
 #[test]
-fn cancelled_work_leaves_everything_as_it_was() {
+fn cancelled_work_leaves_what_readers_see_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let (source, out) = (folder.path().join("in"), folder.path().join("out"));
     write(&source, "a", "first");
-    let stop = || Stop(AtomicBool::new(false));
-    let cancelled =
-        |out: &Path| megabyte::data::prepare(std::slice::from_ref(&source), &text(), out, &stop()).unwrap_err();
+    let cancelled = |out: &Path| {
+        let stop = Stop(AtomicBool::new(false));
+        megabyte::data::prepare(std::slice::from_ref(&source), &text(), out, Existing::Add, &stop).unwrap_err()
+    };
     assert!(matches!(cancelled(&out), megabyte::Error::Interrupted));
     assert!(!out.exists());
 
@@ -218,8 +223,8 @@ fn cancelled_work_leaves_everything_as_it_was() {
     write(&source, "b", "second");
     cancelled(&out);
     assert_eq!(Manifest::load(&out).unwrap(), before);
-    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 2);
     Dataset::open(&out, None).unwrap().verify(&Quiet).unwrap();
+    assert_eq!(add(&source, &text(), &out).unwrap().documents, 2);
 }
 
 #[test]
@@ -235,7 +240,7 @@ fn what_was_prepared_is_replaced_and_nothing_else() {
     prepare(&source, &text(), &out).unwrap();
     let mut names: Vec<_> = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["manifest.json", "notes.txt", "train-00000.shard", "valid-00000.shard"]);
+    assert_eq!(names, [".sources.jsonl", "manifest.json", "notes.txt", "train-00001.shard", "valid-00001.shard"]);
 
     let web = folder.path().join("web");
     write(&web, "manifest.json", "{}");
@@ -314,9 +319,9 @@ fn a_folder_that_changed_is_refused() {
     write(&other, "manifest.json", &manifest[..manifest.len() / 2]);
     assert!(error(&other).contains("manifest.json"), "{}", error(&other));
     let mut later: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
-    later["format"] = 2.into();
+    later["format"] = 3.into();
     write(&other, "manifest.json", later.to_string());
-    assert!(error(&other).contains("version 2"), "{}", error(&other));
+    assert!(error(&other).contains("version 3"), "{}", error(&other));
 }
 
 #[test]

@@ -10,15 +10,15 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Two items, written by a program in another language from the format's description.
 const GOLDEN: &str = concat!(
-    "894d42530d0a1a0a010000004f0000007b2273706c6974223a2276616c6964222c226974656d73223a322c226e616d657322",
-    "3a372c227061796c6f6164223a382c226d6f64616c697479223a2274657874222c226c61796f7574223a7b7d7d0000000000",
-    "0000000600000000000000000000000000000005000000010000008e4c7c1b99dbfd50e7a95185fead5ee1448fa904a2fdd7",
-    "78eaf5f2dbfd629a9906000000000000000200000000000000050000000000000002000000000000001878e767f1a09c64a9",
-    "e3b73ffc1af306482097367e3809bbc800350d2b255dc0612e747874c3bc69ab36906971db6168656c6c6f0a00ff1c5b68cd",
-    "51be0778",
+    "894d42530d0a1a0a02000000580000007b2273706c6974223a2276616c6964222c226974656d73223a322c22656e6473223a",
+    "312c226e616d6573223a372c227061796c6f6164223a382c226d6f64616c697479223a2274657874222c226c61796f757422",
+    "3a7b7d7d00000000000000000000000000000000000000000000000005000000010000008e4c7c1b99dbfd50e7a95185fead",
+    "5ee1448fa904a2fdd778eaf5f2dbfd629a990600000000000000070000000000000005000000000000000200000000000000",
+    "1878e767f1a09c64a9e3b73ffc1af306482097367e3809bbc800350d2b255dc0612e747874c3bc50e1ff306a8db4c668656c",
+    "6c6f0a00ff1c5b68cd51be0778",
 );
-/// Where the payload of the golden shard starts: 16 + 79 of header + 2 · 64 of index + 7 of names + 8 of checksum.
-const PAYLOAD: usize = 16 + 79 + 128 + 7 + 8;
+/// Where the payload of the golden shard starts: 16 + 88 of header + 2 · 64 of index + 7 of names + 8 of checksum.
+const PAYLOAD: usize = 16 + 88 + 128 + 7 + 8;
 
 fn golden() -> Vec<u8> {
     let digits: Vec<u32> = GOLDEN.chars().map(|digit| digit.to_digit(16).unwrap()).collect();
@@ -103,18 +103,19 @@ fn foreign_files_are_refused() {
     assert!(refused(folder.path(), b"hello", "text").contains("is no shard"));
     assert!(refused(folder.path(), &[0; 4096], "zeros").contains("is no shard"));
     let mut next = golden();
-    next[8] = 2;
-    assert!(refused(folder.path(), &next, "a later version").contains("version 2"));
+    next[8] = 3;
+    assert!(refused(folder.path(), &next, "a later version").contains("version 3"));
     assert!(Shard::open(folder.path()).is_err(), "a folder");
 }
 
-/// A shard whose checksums are right, with a header and an index of the caller's.
+/// A shard whose checksums are right, with a header and an index of the caller's: offset, offset with ends, offset and
+/// length of the name, flags.
 fn forged(header: &str, entries: &[(u64, u64, u64, u32, u32)], names: &[u8], payload: &[u8]) -> Vec<u8> {
-    let mut shard = b"\x89MBS\r\n\x1a\n\x01\0\0\0".to_vec();
+    let mut shard = b"\x89MBS\r\n\x1a\n\x02\0\0\0".to_vec();
     shard.extend((header.len() as u32).to_le_bytes());
     shard.extend(header.as_bytes());
-    for &(offset, len, name_offset, name_len, flags) in entries {
-        shard.extend([offset, len, name_offset].map(u64::to_le_bytes).concat());
+    for &(offset, symbol, name_offset, name_len, flags) in entries {
+        shard.extend([offset, symbol, name_offset].map(u64::to_le_bytes).concat());
         shard.extend([name_len, flags].map(u32::to_le_bytes).concat());
         shard.extend([0; 32]);
     }
@@ -128,31 +129,42 @@ fn forged(header: &str, entries: &[(u64, u64, u64, u32, u32)], names: &[u8], pay
 #[test]
 fn lying_lengths_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let header = |items: u64, names: u64, payload: u64| {
-        let sizes = format!(r#""items":{items},"names":{names},"payload":{payload}"#);
+    let header = |items: u64, ends: u64, names: u64, payload: u64| {
+        let sizes = format!(r#""items":{items},"ends":{ends},"names":{names},"payload":{payload}"#);
         format!(r#"{{"split":"train",{sizes},"modality":"text","layout":{{}}}}"#)
     };
-    let good = [(0, 3, 0, 1, 1), (3, 1, 1, 1, 0)];
-    assert!(open(folder.path(), &forged(&header(2, 2, 4), &good, b"ab", b"abcd")).is_ok());
+    let good = [(0, 0, 0, 1, 1), (3, 4, 1, 1, 0)];
+    assert!(open(folder.path(), &forged(&header(2, 1, 2, 4), &good, b"ab", b"abcd")).is_ok());
 
-    for sizes in [(u64::MAX, 2, 4), (2, u64::MAX, 4), (2, 2, u64::MAX), (1 << 58, 2, 4), (3, 2, 4), (1, 2, 4)] {
-        let header = header(sizes.0, sizes.1, sizes.2);
+    for (items, ends, names, payload) in [
+        (u64::MAX, 1, 2, 4),
+        (2, u64::MAX, 2, 4),
+        (2, 0, 2, 4),
+        (2, 1, u64::MAX, 4),
+        (2, 1, 2, u64::MAX),
+        (1 << 58, 1, 2, 4),
+        (3, 1, 2, 4),
+        (1, 1, 2, 4),
+    ] {
+        let header = header(items, ends, names, payload);
         refused(folder.path(), &forged(&header, &good, b"ab", b"abcd"), &header);
     }
     let indexes = [
-        ("an overlap", [(0, 3, 0, 1, 0), (2, 2, 1, 1, 0)]),
-        ("a gap", [(0, 2, 0, 1, 0), (3, 1, 1, 1, 0)]),
-        ("an item beyond the payload", [(0, 3, 0, 1, 0), (3, 2, 1, 1, 0)]),
-        ("a length that wraps around", [(0, 3, 0, 1, 0), (3, u64::MAX - 1, 1, 1, 0)]),
-        ("bytes of no item", [(0, 3, 0, 1, 0), (3, 0, 1, 1, 0)]),
-        ("a name beyond the names", [(0, 3, 0, 1, 0), (3, 1, 1, 9, 0)]),
-        ("names that overlap", [(0, 3, 0, 1, 0), (3, 1, 0, 2, 0)]),
-        ("an unknown flag", [(0, 3, 0, 1, 2), (3, 1, 1, 1, 0)]),
+        ("an item that begins late", [(1, 1, 0, 1, 0), (3, 3, 1, 1, 1)]),
+        ("items in the wrong order", [(3, 3, 0, 1, 0), (0, 0, 1, 1, 1)]),
+        ("an item beyond the payload", [(0, 0, 0, 1, 0), (5, 5, 1, 1, 1)]),
+        ("an offset that wraps around", [(0, 0, 0, 1, 0), (u64::MAX, u64::MAX, 1, 1, 1)]),
+        ("ends that were not counted", [(0, 0, 0, 1, 1), (3, 3, 1, 1, 0)]),
+        ("ends that are not there", [(0, 0, 0, 1, 0), (3, 4, 1, 1, 1)]),
+        ("a name beyond the names", [(0, 0, 0, 1, 0), (3, 3, 1, 9, 1)]),
+        ("names that overlap", [(0, 0, 0, 1, 0), (3, 3, 0, 2, 1)]),
+        ("an unknown flag", [(0, 0, 0, 1, 2), (3, 3, 1, 1, 1)]),
     ];
     for (what, entries) in indexes {
-        refused(folder.path(), &forged(&header(2, 2, 4), &entries, b"ab", b"abcd"), what);
+        refused(folder.path(), &forged(&header(2, 1, 2, 4), &entries, b"ab", b"abcd"), what);
     }
-    refused(folder.path(), &forged(&header(2, 2, 4), &good, b"\xc3\xbc", b"abcd"), "names cut inside a character");
+    refused(folder.path(), &forged(&header(2, 1, 2, 4), &good, b"\xc3\xbc", b"abcd"), "names cut inside a character");
+    refused(folder.path(), &forged(&header(0, 0, 0, 4), &[], b"", b"abcd"), "bytes of no item");
     refused(folder.path(), &forged("{}", &good, b"ab", b"abcd"), "a header without keys");
     refused(folder.path(), &forged("[", &good, b"ab", b"abcd"), "a header that is no JSON");
 }
@@ -161,12 +173,14 @@ fn lying_lengths_are_refused() {
 fn items_of_another_length_than_the_layout_fixes_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let layout = r#"{"width":2,"height":2,"channels":"gray","scan":"raster"}"#;
-    let header = |payload: usize| {
-        let sizes = format!(r#""items":1,"names":0,"payload":{payload}"#);
+    let header = |items: usize, payload: usize| {
+        let sizes = format!(r#""items":{items},"ends":0,"names":0,"payload":{payload}"#);
         format!(r#"{{"split":"train",{sizes},"modality":"image","layout":{layout}}}"#)
     };
-    assert!(open(folder.path(), &forged(&header(4), &[(0, 4, 0, 0, 0)], b"", b"abcd")).is_ok());
-    refused(folder.path(), &forged(&header(3), &[(0, 3, 0, 0, 0)], b"", b"abc"), "three quarters of a picture");
+    assert!(open(folder.path(), &forged(&header(1, 4), &[(0, 0, 0, 0, 0)], b"", b"abcd")).is_ok());
+    refused(folder.path(), &forged(&header(1, 3), &[(0, 0, 0, 0, 0)], b"", b"abc"), "three quarters of a picture");
+    let uneven = [(0, 0, 0, 0, 0), (3, 3, 0, 0, 0)];
+    refused(folder.path(), &forged(&header(2, 8), &uneven, b"", b"abcdefgh"), "pictures of 3 and 5 bytes");
 }
 
 proptest! {
@@ -184,6 +198,17 @@ proptest! {
         let shard = Shard::open(&path).unwrap();
         shard.verify().unwrap();
         prop_assert_eq!(shard.len(), items.len());
+        for with_ends in [false, true] {
+            // Every place of the stream, by counting.
+            let mut place = 0;
+            for (i, (_, bytes, ends)) in items.iter().enumerate() {
+                for behind in 0..bytes.len() as u64 + u64::from(with_ends && *ends) {
+                    prop_assert_eq!(shard.find(place, with_ends), (i, behind));
+                    place += 1;
+                }
+            }
+            prop_assert_eq!(place, shard.bytes() + if with_ends { shard.ends() } else { 0 });
+        }
         for (i, (name, bytes, ends)) in items.iter().enumerate() {
             prop_assert_eq!(shard.item(i), (&bytes[..], *ends));
             prop_assert_eq!(shard.name(i), name);
@@ -199,7 +224,7 @@ proptest! {
         shard.truncate(keep);
         shard.append(&mut bytes);
         if let Ok(shard) = open(folder.path(), &shard) {
-            prop_assert_eq!(shard.verify().is_ok(), keep >= 254);
+            prop_assert_eq!(shard.verify().is_ok(), keep >= 263);
         }
         let _ = open(folder.path(), &forged(&header, &[], b"", b""));
     }

@@ -1,84 +1,79 @@
 //! Folders of files, prepared folders, and shards.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use megabyte::Error;
 use megabyte::config::DataConfig;
 use megabyte::data::shard::Shard;
-use megabyte::data::{Count, Dataset, Manifest, Skipped, SourceFile, Split, walk};
+use megabyte::data::{Dataset, Manifest, Split, Survey, survey, walk};
 use megabyte::modality::Modality;
 use megabyte::progress::Progress;
-use rayon::prelude::*;
 use serde_json::json;
 
-use super::{Report, layout_of};
+use super::samples;
+use super::{Report, guess, head};
+use crate::cli::InspectArgs;
 use crate::commands::prepare::{skipped, table, thousands};
 
 /// Names of items listed of each split.
 const NAMES: usize = 1000;
 
-/// A folder of files: how many can be read as what, and why the others can't.
+/// A folder of files or an archive: how many documents there are of what, and why the rest can't be read.
 pub(super) fn raw(path: &Path, data: Option<&DataConfig>, progress: &dyn Progress) -> anyhow::Result<Report> {
-    let found = walk(&[path.to_owned()])?;
-    let size: u64 = found.files.iter().map(|file| file.size).sum();
-    progress.start("inspect", size);
-    let read: Vec<_> = found.files.par_iter().map(|file| encoded_len(file, data, progress)).collect();
-    if progress.cancelled() {
-        return Err(Error::Interrupted.into());
+    let kind = if path.is_dir() { "folder" } else { "file" };
+    let mut report = Report::new(kind, path);
+    let parts = match data {
+        Some(data) => vec![(data.clone(), vec![path.to_owned()])],
+        None => by_modality(path)?,
+    };
+    let (mut whole, mut readable) = (Survey::default(), serde_json::Map::new());
+    let mut lines = Vec::new();
+    for (data, files) in parts {
+        let part = survey(&files, &data, progress)?;
+        let (documents, bytes) = (thousands(part.documents), thousands(part.bytes));
+        let lengths = format!("{} to {}", thousands(part.shortest), thousands(part.longest));
+        let mut line = format!("{documents} can be read, {bytes} bytes when encoded, {lengths} each");
+        if let Some(rate) = data.layout()?.adapter().bytes_per_second() {
+            line.push_str(&format!(", {:.1} seconds in all", part.bytes as f64 / rate));
+        }
+        lines.push((data.modality, part.documents, line));
+        readable.insert(data.modality.name().to_owned(), json!({ "items": part.documents, "bytes": part.bytes }));
+        whole.add(part);
     }
-
-    let mut unread = found.skipped;
-    let mut counts: BTreeMap<&str, Count> = BTreeMap::new();
-    for (file, read) in found.files.iter().zip(read) {
-        match read {
-            Ok((modality, bytes)) => {
-                let count = counts.entry(modality.name()).or_default();
-                count.items += 1;
-                count.bytes += bytes;
-            }
-            Err(reason) => unread.push(Skipped { path: file.path.clone(), reason }),
+    report.line("files", format!("{}, {} bytes", thousands(whole.files), thousands(whole.size)));
+    for (modality, documents, line) in &lines {
+        if *documents > 0 {
+            report.line(modality.name(), line);
         }
     }
-    let mut report = Report::new("folder", path);
-    report.line("files", format!("{}, {} bytes", thousands(found.files.len() as u64), thousands(size)));
-    for (modality, count) in &counts {
-        let (items, bytes) = (thousands(count.items), thousands(count.bytes));
-        report.line(modality, format!("{items} can be read, {bytes} bytes when encoded"));
-    }
-    report.line("skipped", thousands(unread.len() as u64));
-    report.text.push_str(&skipped(&unread));
-    if let Some((modality, _)) = counts.iter().max_by_key(|(_, count)| count.items) {
+    report.line("skipped", thousands(whole.skipped_count));
+    report.text.push_str(&skipped(&whole.skipped));
+    if let Some((modality, ..)) = lines.iter().max_by_key(|(_, documents, _)| documents) {
         report.line("next", format!("megabyte prepare {} --modality {modality} --out DIR", path.display()));
     }
-    report.set("files", found.files.len());
-    report.set("size", size);
-    report.set("readable", counts);
-    report.set("skipped", unread);
+    report.set("files", whole.files);
+    report.set("size", whole.size);
+    report.set("readable", readable);
+    report.set("skipped_count", whole.skipped_count);
+    report.set("skipped", whole.skipped);
     Ok(report)
 }
 
-/// What a file is and how many bytes it becomes.
-fn encoded_len(
-    file: &SourceFile,
-    data: Option<&DataConfig>,
-    progress: &dyn Progress,
-) -> Result<(Modality, u64), String> {
-    if progress.cancelled() {
-        return Err("stopped".to_owned());
+/// The files below a path by what their first bytes look like, each with that modality's default layout.
+fn by_modality(path: &Path) -> anyhow::Result<Vec<(DataConfig, Vec<PathBuf>)>> {
+    let mut files: BTreeMap<&str, (Modality, Vec<PathBuf>)> = BTreeMap::new();
+    for file in walk(&[path.to_owned()])?.files {
+        // What can't be opened is reported by whoever reads it.
+        let modality = guess(&head(&file.path).unwrap_or_default());
+        files.entry(modality.name()).or_insert_with(|| (modality, Vec::new())).1.push(file.path);
     }
-    let content = std::fs::read(&file.path).map_err(|error| error.to_string())?;
-    progress.advance(file.size);
-    if content.is_empty() {
-        return Err("is empty".to_owned());
-    }
-    let layout = layout_of(&content, data).map_err(|error| error.to_string())?;
-    let bytes = layout.adapter().encode(&content).map_err(|error| error.to_string())?;
-    Ok((layout.modality(), bytes.len() as u64))
+    Ok(files.into_values().map(|(modality, files)| (DataConfig::new(modality), files)).collect())
 }
 
 /// A folder that `prepare` wrote. The shards' indexes are always checked, payloads where `verify` is set.
-pub(super) fn prepared(path: &Path, verify: bool, progress: &dyn Progress) -> anyhow::Result<Report> {
+pub(super) fn prepared(args: &InspectArgs, progress: &dyn Progress) -> anyhow::Result<Report> {
+    let (path, verify) = (args.path.as_path(), args.verify);
     let manifest = Manifest::load(path)?;
     let data = Dataset::open(path, None)?;
     let total = manifest.total();
@@ -103,6 +98,22 @@ pub(super) fn prepared(path: &Path, verify: bool, progress: &dyn Progress) -> an
         let names: Vec<&str> = (0..part.len().min(NAMES)).map(|i| part.name(i)).collect();
         report.json["splits"][split.name()]["names"] = json!(names);
     }
+    if let Some([shortest, median, longest]) = lengths(&data) {
+        let line =
+            format!("{} to {} bytes an item, median {}", thousands(shortest), thousands(longest), thousands(median));
+        report.line("lengths", line);
+        report.set("lengths", json!({ "shortest": shortest, "median": median, "longest": longest }));
+    }
+    if let Some(rate) = data.layout().adapter().bytes_per_second() {
+        let seconds = data.bytes() as f64 / rate;
+        report.line("duration", format!("{seconds:.1} seconds"));
+        report.set("seconds", seconds);
+    }
+    if let Some(folder) = &args.samples {
+        let written = samples::write(&data, folder, args.count, args.force)?;
+        report.line("samples", written.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" "));
+        report.set("samples", written);
+    }
     report.set("verified", verify);
     Ok(report)
 }
@@ -124,6 +135,15 @@ pub(super) fn shard(path: &Path, verify: bool) -> anyhow::Result<Report> {
     report.set("bytes", shard.bytes());
     report.set("verified", verify);
     Ok(report)
+}
+
+/// The shortest, the middle and the longest item.
+fn lengths(data: &Dataset) -> Option<[u64; 3]> {
+    // Of very many, some spread over all of them tell the middle well enough.
+    let step = data.len().div_ceil(1 << 20).max(1);
+    let mut lengths: Vec<u64> = (0..data.len()).step_by(step).map(|i| data.item(i).bytes.len() as u64).collect();
+    lengths.sort_unstable();
+    Some([*lengths.first()?, lengths[lengths.len() / 2], *lengths.last()?])
 }
 
 fn checked(verify: bool) -> &'static str {

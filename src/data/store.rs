@@ -1,0 +1,166 @@
+//! The last stage of preparation: documents to items of shards, in order.
+
+use std::path::Path;
+
+use super::encode::{Done, Outcome};
+use super::manifest::{self, Manifest, Skipped};
+use super::segment::Segment;
+use super::source::SourceFile;
+use super::split::{self, Split};
+use super::spool::Spooled;
+use super::state::State;
+use super::survey::display;
+use crate::modality::{Adapter, Layout};
+use crate::progress::Progress;
+use crate::{Error, Result};
+
+/// A long document is stored in items of at most this many bytes.
+const ITEM_BYTES: u64 = 8 << 20;
+/// Skipped files that are told one by one.
+const NOTES: u64 = 10;
+
+pub(super) struct Store<'a> {
+    /// The files that are read, and how many records of each are done already.
+    pub files: &'a [(SourceFile, u64)],
+    pub layout: &'a Layout,
+    pub adapter: &'a dyn Adapter,
+    pub cut_over: u64,
+    pub segment: Segment<'a>,
+    pub state: State,
+    /// The file whose parts come, and how many of them have come.
+    pub at: Option<(usize, u64)>,
+    /// Skipped files that were told.
+    pub told: u64,
+    pub progress: &'a dyn Progress,
+}
+
+impl Store<'_> {
+    /// Stores what became of a job.
+    pub(super) fn take(&mut self, Done { file, part, outcome }: Done) -> Result<()> {
+        let files = self.files;
+        let (source, already) = &files[file];
+        match outcome {
+            Outcome::Document(document) => {
+                let split = source.split().or_else(|| part.as_deref().and_then(Split::of_name));
+                let name = display(Path::new(&*source.name()), part.as_deref());
+                self.document(&name, split, document)?;
+            }
+            Outcome::Skip(reason) => self.skip(Skipped::new(display(&source.path, part.as_deref()), reason)),
+            Outcome::Retry(reason) => {
+                self.skip(Skipped::new(source.path.display(), reason));
+                return Ok(());
+            }
+            Outcome::End => {}
+        }
+        match part {
+            Some(_) => {
+                let records = self.at.filter(|&(at, _)| at == file).map_or(*already, |(_, records)| records) + 1;
+                self.at = Some((file, records));
+                self.state.advance(source, records);
+            }
+            None => self.state.finish(source),
+        }
+        if self.segment.is_full() { self.commit() } else { Ok(()) }
+    }
+
+    fn document(&mut self, name: &str, split: Option<Split>, mut document: Spooled) -> Result<()> {
+        let hash = document.hash();
+        if !self.state.is_new(&hash) {
+            self.state.manifest.duplicates += 1;
+            return Ok(());
+        }
+        self.state.manifest.documents += 1;
+        let len = document.len();
+        let parts = match split {
+            Some(split) => vec![(split, 0..len)],
+            None => {
+                split::cut(len, self.layout, self.cut_over).unwrap_or_else(|| vec![(Split::of_hash(&hash), 0..len)])
+            }
+        };
+        // Pieces end between the units of the layout.
+        let most = split::cut_unit(self.layout).map_or(len, |unit| ITEM_BYTES / unit as u64 * unit as u64).max(1);
+        let mut piece = Vec::new();
+        let mut pieces = 0;
+        for (split, range) in parts {
+            let mut start = range.start;
+            while start < range.end {
+                let end = (start + most).min(range.end);
+                document.read((end - start) as usize, &mut piece)?;
+                self.segment.push(split, name, &piece, self.adapter.ends_with_symbol() && end == len)?;
+                pieces += 1;
+                start = end;
+            }
+        }
+        if pieces > 1 {
+            self.state.remember(&hash);
+        }
+        Ok(())
+    }
+
+    /// Counts a file that can't be used; the first of them are told as they come.
+    pub(super) fn skip(&mut self, skipped: Skipped) {
+        self.told += 1;
+        if self.told <= NOTES {
+            self.progress.note(&format!("skipped {}: {}", skipped.path, skipped.reason));
+        }
+        self.state.manifest.skip(skipped);
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        let shards = self.segment.name()?;
+        self.state.commit(shards)
+    }
+
+    /// Ends work that was cancelled or failed: what is done is kept for the next call, and what was begun for nothing
+    /// goes.
+    pub(super) fn stop(mut self) -> Result<()> {
+        if self.segment.is_empty() && self.state.manifest.shards.is_empty() {
+            return self.state.abandon();
+        }
+        self.commit()
+    }
+
+    /// Ends work that is done.
+    pub(super) fn complete(mut self, out: &Path) -> Result<Manifest> {
+        if let Some(more) = self.told.checked_sub(NOTES).filter(|&more| more > 0) {
+            let list = out.join(manifest::FILE);
+            self.progress.note(&format!("skipped {more} more, listed in {}", list.display()));
+        }
+        if self.state.manifest.documents == 0 {
+            let error = nothing_usable(&self.state.manifest);
+            self.state.abandon()?;
+            return Err(error);
+        }
+        self.commit()?;
+        self.state.manifest.warnings = warnings(&self.state.manifest);
+        self.state.complete()
+    }
+}
+
+fn nothing_usable(manifest: &Manifest) -> Error {
+    let mut message = format!("no file can be used as {}", manifest.layout().modality());
+    for Skipped { path, reason } in manifest.skipped.iter().take(5) {
+        message.push_str(&format!("\n  {path}: {reason}"));
+    }
+    if manifest.skipped_count > 5 {
+        message.push_str(&format!("\n  and {} more", manifest.skipped_count - 5));
+    }
+    Error::Content(message)
+}
+
+fn warnings(manifest: &Manifest) -> Vec<String> {
+    let empty: Vec<_> = Split::ALL.into_iter().filter(|&split| manifest.count(split).items == 0).collect();
+    if empty.is_empty() {
+        return Vec::new();
+    }
+    let remedy = match split::cut_unit(manifest.layout()) {
+        None => "",
+        Some(_) => ", or lower data.cut_over, so that documents are cut",
+    };
+    let names: Vec<_> = empty.iter().map(|split| split.name()).collect();
+    let items = manifest.total().items;
+    vec![format!(
+        "no item of {items} fell into {}: add files, sort them into folders named train, valid and test{remedy}",
+        names.join(" or ")
+    )]
+}

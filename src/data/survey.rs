@@ -1,0 +1,119 @@
+//! What preparing sources would find, without writing any of it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::container::{self, Expanded};
+use super::encode::{Done, Outcome};
+use super::manifest::Skipped;
+use super::pattern::Patterns;
+use super::prepare::stages;
+use super::source::{SourceFile, walk_without};
+use crate::config::DataConfig;
+use crate::error::IoContext;
+use crate::progress::Progress;
+use crate::{Error, Result};
+
+/// Skipped files that are listed.
+const LISTED: usize = 10_000;
+
+/// What is in sources.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Files.
+    pub files: u64,
+    /// Their bytes.
+    pub size: u64,
+    /// Documents, pictures and recordings that can be read, equal ones too.
+    pub documents: u64,
+    /// Their bytes, encoded.
+    pub bytes: u64,
+    /// The fewest bytes of one.
+    pub shortest: u64,
+    /// The most.
+    pub longest: u64,
+    /// How many can't be used.
+    pub skipped_count: u64,
+    /// The first of these.
+    pub skipped: Vec<Skipped>,
+}
+
+impl Survey {
+    /// Takes another one's counts in.
+    pub fn add(&mut self, other: Survey) {
+        self.shortest = if self.documents == 0 { other.shortest } else { self.shortest.min(other.shortest) };
+        self.longest = self.longest.max(other.longest);
+        self.files += other.files;
+        self.size += other.size;
+        self.documents += other.documents;
+        self.bytes += other.bytes;
+        self.skipped_count += other.skipped_count;
+        self.skipped.extend(other.skipped);
+        self.skipped.truncate(LISTED);
+    }
+
+    fn skip(&mut self, skipped: Skipped) {
+        self.skipped_count += 1;
+        if self.skipped.len() < LISTED {
+            self.skipped.push(skipped);
+        }
+    }
+}
+
+/// Reads and encodes everything below sources as [`prepare`](super::prepare()) does, and counts. Fails where a source is
+/// missing, and with [`Error::Interrupted`](crate::Error::Interrupted) when the work was cancelled.
+pub fn survey(sources: &[PathBuf], data: &DataConfig, progress: &dyn Progress) -> Result<Survey> {
+    let found = walk_without(sources, &Patterns::new(&data.include, &data.exclude)?)?;
+    let mut survey = Survey::default();
+    survey.files = found.files.len() as u64;
+    survey.size = found.files.iter().map(|file| file.size).sum();
+    found.skipped.into_iter().for_each(|skipped| survey.skip(skipped));
+    let files: Vec<(SourceFile, u64)> = found.files.into_iter().map(|file| (file, 0)).collect();
+    let spool = std::env::temp_dir();
+    stages(&files, data, &spool, progress, &mut |done| {
+        survey.count(&files, done);
+        Ok(())
+    })?;
+    Ok(survey)
+}
+
+/// Whether a file is taken apart when it is read as `data` says, rather than being one document.
+pub fn is_archive(path: &Path, data: &DataConfig) -> Result<bool> {
+    let mut file = File::open(path).at(path)?;
+    let mut options = container::Options::new(data.modality, std::env::temp_dir());
+    options.column = data.column.clone();
+    options.sheet = data.sheet.map(|[width, height]| (width, height));
+    // The first thing found is answer enough.
+    let found = container::expand(&mut file, &path.display().to_string(), &options, &mut |_| Err(Error::Interrupted));
+    match found {
+        Ok(Expanded::NotAContainer) => Ok(false),
+        Ok(_) | Err(Error::Interrupted) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+impl Survey {
+    fn count(&mut self, files: &[(SourceFile, u64)], Done { file, part, outcome }: Done) {
+        match outcome {
+            Outcome::Document(document) => {
+                let len = document.len();
+                self.shortest = if self.documents == 0 { len } else { self.shortest.min(len) };
+                self.longest = self.longest.max(len);
+                self.documents += 1;
+                self.bytes += len;
+            }
+            Outcome::Skip(reason) | Outcome::Retry(reason) => {
+                self.skip(Skipped::new(display(&files[file].0.path, part.as_deref()), reason));
+            }
+            Outcome::End => {}
+        }
+    }
+}
+
+/// How a part of a file is shown.
+pub(super) fn display(path: &Path, part: Option<&str>) -> String {
+    match part {
+        Some(part) if !part.is_empty() => format!("{}/{part}", path.display()),
+        _ => path.display().to_string(),
+    }
+}

@@ -1,0 +1,262 @@
+//! Preparation that is taken up again: after an interruption, or with more files.
+
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use megabyte::config::DataConfig;
+use megabyte::data::{Dataset, Existing, Manifest, Split};
+use megabyte::progress::{Progress, Quiet};
+
+use super::{add, noise, prepare, text, text_for, write};
+
+/// Stops the work after some questions whether it should.
+struct StopAfter(AtomicUsize);
+
+impl Progress for StopAfter {
+    fn start(&self, _stage: &str, _total: u64) {}
+    fn advance(&self, _done: u64) {}
+    fn note(&self, _message: &str) {}
+    fn cancelled(&self) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
+    }
+}
+
+/// Every item: split, name, bytes and whether it ends.
+fn items(folder: &Path) -> Vec<(Split, String, Vec<u8>, bool)> {
+    let mut items = Vec::new();
+    for split in Split::ALL {
+        let data = Dataset::open(folder, Some(split)).unwrap();
+        data.verify(&Quiet).unwrap();
+        items.extend((0..data.len()).map(|i| {
+            let item = data.item(i);
+            (split, data.name(i).to_owned(), item.bytes.to_vec(), item.ends)
+        }));
+    }
+    items
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn interrupted_work_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, whole) = (folder.path().join("in"), folder.path().join("whole"));
+    for i in 0..700 {
+        // Some twice, and some that are cut into all splits.
+        write(&source, &format!("{i:04}"), noise(if i % 50 == 7 { 900 } else { 40 }, i % 250));
+    }
+    let mut data = text();
+    data.cut_over = 500;
+    let uninterrupted = prepare(&source, &data, &whole).unwrap();
+    assert_eq!((uninterrupted.documents, uninterrupted.duplicates), (250, 450));
+    let mut stops = 0;
+    for patience in [1, 5, 300, 600, 1000, 1300] {
+        let out = folder.path().join(format!("out{patience}"));
+        let done = loop {
+            let stop = StopAfter(AtomicUsize::new(patience));
+            let sources = std::slice::from_ref(&source);
+            match megabyte::data::prepare(sources, &data, &out, Existing::Add, &stop) {
+                Err(megabyte::Error::Interrupted) => stops += 1,
+                other => break other.unwrap(),
+            }
+            if patience < 300 {
+                // So little time is never enough.
+                break prepare(&source, &data, &out).unwrap();
+            }
+            assert!(Dataset::open(&out, None).unwrap_err().to_string().contains("not prepared to the end"));
+        };
+        assert_eq!((done.documents, done.duplicates), (250, 450), "{patience}");
+        assert_eq!(items(&out), items(&whole), "{patience}");
+        assert!(!out.join("preparing.json").exists());
+    }
+    assert!(stops > 6, "{stops}");
+}
+
+#[test]
+fn more_files_are_added_and_nothing_else_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, out) = (folder.path().join("in"), folder.path().join("out"));
+    (0..60).for_each(|i| drop(write(&source, &format!("a{i:02}"), format!("document {i}"))));
+    write(&source, "void", "");
+    let first = prepare(&source, &text(), &out).unwrap();
+    let before = items(&out);
+    assert_eq!(add(&source, &text(), &out).unwrap(), first, "there is nothing new");
+
+    // Were a file that is known read again, it would now be missed.
+    let hidden = source.join("a00");
+    let time = std::fs::metadata(&hidden).unwrap().modified().unwrap();
+    std::fs::write(&hidden, "DOCUMENT 0").unwrap();
+    std::fs::File::options().write(true).open(&hidden).unwrap().set_modified(time).unwrap();
+    (0..40).for_each(|i| drop(write(&source, &format!("b{i:02}"), format!("more {i}"))));
+    write(&source, "b-again", "document 7");
+    let second = add(&source, &text(), &out).unwrap();
+    assert_eq!((second.documents, second.duplicates, second.skipped_count), (100, 1, 1));
+    let after = items(&out);
+    assert!(before.iter().all(|item| after.contains(item)), "nothing moves");
+    assert_eq!(after.len(), 100);
+    assert!(!after.iter().any(|item| item.2 == b"DOCUMENT 0"));
+    for info in &first.shards {
+        assert!(second.shards.contains(info), "finished shards stay");
+    }
+
+    // A file that changed has new content; the old stays until all is replaced.
+    write(&source, "a01", "changed");
+    let third = add(&source, &text(), &out).unwrap();
+    assert_eq!(third.documents, 101);
+    assert_eq!(prepare(&source, &text(), &out).unwrap().documents, 100);
+    let shards = names(&out).into_iter().filter(|name| name.ends_with(".shard")).count();
+    assert_eq!(shards, Manifest::load(&out).unwrap().shards.len(), "replaced shards go");
+}
+
+#[test]
+fn a_lost_or_damaged_list_of_sources_costs_time_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, out) = (folder.path().join("in"), folder.path().join("out"));
+    (0..60).for_each(|i| drop(write(&source, &format!("a{i:02}"), format!("document {i}"))));
+    write(&source, "long", noise(3000, 1));
+    let mut data = text();
+    data.cut_over = 1000;
+    prepare(&source, &data, &out).unwrap();
+    let before = items(&out);
+    write(&source, "new", "another");
+    for damage in ["", "{\"file\":\"a00\",\"size\":1"] {
+        std::fs::write(out.join(".sources.jsonl"), damage).unwrap();
+        let summary = add(&source, &data, &out).unwrap();
+        let after = items(&out);
+        // The document of several items is known by the list alone.
+        assert!(before.iter().all(|item| after.contains(item)));
+        assert!(summary.documents - 62 <= 1, "{}", summary.documents);
+        prepare(&source, &data, &out).unwrap();
+    }
+}
+
+#[test]
+fn other_settings_are_refused_unless_all_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, out) = (folder.path().join("in"), folder.path().join("out"));
+    write(&source, "a", "first");
+    let before = prepare(&source, &text(), &out).unwrap();
+    let refused = |data: &DataConfig| add(&source, data, &out).unwrap_err().to_string();
+    let other = DataConfig { cut_over: 5, ..text() };
+    let error = refused(&other);
+    assert!(error.contains("data.cut_over") && error.contains("1048576") && error.contains("--force"), "{error}");
+    let error = refused(&DataConfig { column: Some("text".to_owned()), ..text() });
+    assert!(error.contains("data.column") && error.contains("null"), "{error}");
+    assert_eq!(Manifest::load(&out).unwrap(), before);
+    assert_eq!(prepare(&source, &other, &out).unwrap().settings.cut_over, 5);
+}
+
+#[test]
+fn an_interrupted_replacement_leaves_the_old_data_readable() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, out) = (folder.path().join("in"), folder.path().join("out"));
+    (0..600).for_each(|i| drop(write(&source, &format!("{i}"), format!("document {i}"))));
+    prepare(&source, &text(), &out).unwrap();
+    let before = items(&out);
+    let other = DataConfig { cut_over: 5, ..text() };
+    let replace = |progress: &dyn Progress| {
+        megabyte::data::prepare(std::slice::from_ref(&source), &other, &out, Existing::Replace, progress)
+    };
+    let stopped = replace(&StopAfter(AtomicUsize::new(900)));
+    assert!(matches!(stopped, Err(megabyte::Error::Interrupted)));
+    assert!(out.join("preparing.json").exists(), "something was done");
+    assert_eq!(items(&out), before);
+    replace(&Quiet).unwrap();
+    assert_eq!(Manifest::load(&out).unwrap().settings.cut_over, 5);
+    // Of the ten that are a byte shorter, valid gets nothing.
+    assert_eq!(items(&out).len(), 600 * 3 - 10);
+}
+
+#[test]
+fn long_documents_are_stored_in_pieces_that_follow_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, out) = (folder.path().join("in"), folder.path().join("out"));
+    let long = noise((20 << 20) + 1, 1);
+    write(&source, "train/long", &long);
+    write(&source, "train/short", "short");
+    write(&source, "valid/long again", &long);
+    let summary = prepare(&source, &text(), &out).unwrap();
+    assert_eq!((summary.documents, summary.duplicates), (2, 1));
+    let data = Dataset::open(&out, Some(Split::Train)).unwrap();
+    let pieces: Vec<_> = (0..data.len()).filter(|&i| data.name(i) == "train/long").map(|i| data.item(i)).collect();
+    assert_eq!(pieces.iter().map(|item| item.ends).collect::<Vec<_>>(), [false, false, true]);
+    assert!(pieces.iter().map(|item| item.bytes).collect::<Vec<_>>().concat() == long);
+    // Known by its hash in the list of sources.
+    write(&source, "test/long once more", &long);
+    assert_eq!(add(&source, &text(), &out).unwrap().duplicates, 2);
+}
+
+#[test]
+fn patterns_choose_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, out) = (folder.path().join("in"), folder.path().join("out"));
+    for name in ["a.txt", "b.md", "sub/c.txt", "sub/d.txt", "drafts/e.txt"] {
+        write(&source, name, name);
+    }
+    let owned = |list: &[&str]| list.iter().map(|&pattern| pattern.to_owned()).collect::<Vec<_>>();
+    let data = DataConfig { include: owned(&["*.txt"]), exclude: owned(&["drafts", "d.*"]), ..text() };
+    prepare(&source, &data, &out).unwrap();
+    let mut names: Vec<_> = items(&out).into_iter().map(|item| item.1).collect();
+    names.sort();
+    assert_eq!(names, ["a.txt", "sub/c.txt"]);
+}
+
+#[test]
+fn names_that_are_no_text_and_files_that_can_not_be_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, out) = (folder.path().join("in"), folder.path().join("out"));
+    write(&source, "good", text_for(Split::Train, 1));
+    std::fs::write(source.join(std::ffi::OsStr::from_bytes(b"caf\xe9")), text_for(Split::Train, 2)).unwrap();
+    std::fs::write(source.join(std::ffi::OsStr::from_bytes(b"empt\xff")), "").unwrap();
+    let closed = write(&source, "closed", text_for(Split::Train, 3));
+    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o000)).unwrap();
+    let readable = std::fs::read(&closed).is_ok();
+    let summary = prepare(&source, &text(), &out).unwrap();
+    assert_eq!(summary.documents, if readable { 3 } else { 2 });
+    assert!(items(&out).iter().any(|item| item.1 == "caf\u{fffd}"));
+    assert!(summary.skipped.iter().any(|skipped| skipped.path.ends_with("empt\u{fffd}")));
+    if readable {
+        println!("skipped: this user may read every file");
+        return;
+    }
+    assert_eq!(summary.skipped_count, 2);
+    // Another call finds it otherwise, and it is no longer listed.
+    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o600)).unwrap();
+    let summary = add(&source, &text(), &out).unwrap();
+    assert_eq!((summary.documents, summary.skipped_count), (3, 1));
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_skipped_this_time() {
+    /// Changes a file once the work has begun.
+    struct Meddle(std::path::PathBuf, AtomicUsize);
+    impl Progress for Meddle {
+        fn start(&self, _stage: &str, _total: u64) {
+            if self.1.fetch_add(1, Ordering::Relaxed) == 0 {
+                std::fs::write(&self.0, "longer than it was when it was found").unwrap();
+            }
+        }
+        fn advance(&self, _done: u64) {}
+        fn note(&self, _message: &str) {}
+        fn cancelled(&self) -> bool {
+            false
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (source, out) = (folder.path().join("in"), folder.path().join("out"));
+    write(&source, "still", "still");
+    let moving = write(&source, "moving", "short");
+    let meddle = Meddle(moving, AtomicUsize::new(0));
+    let first = megabyte::data::prepare(std::slice::from_ref(&source), &text(), &out, Existing::Add, &meddle).unwrap();
+    assert_eq!((first.documents, first.skipped_count), (1, 1));
+    assert!(first.skipped[0].reason.contains("changed while"), "{:?}", first.skipped);
+    let second = add(&source, &text(), &out).unwrap();
+    assert_eq!((second.documents, second.skipped_count), (2, 0));
+}
