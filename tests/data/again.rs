@@ -57,7 +57,7 @@ fn interrupted_work_goes_on_where_it_was() {
     let uninterrupted = prepare(&source, &data, &whole).unwrap();
     assert_eq!((uninterrupted.documents, uninterrupted.duplicates), (250, 450));
     let mut stops = 0;
-    for patience in [1, 5, 300, 600, 1000, 1300] {
+    for patience in [1, 5, 300, 900, 1000, 1300] {
         let out = folder.path().join(format!("out{patience}"));
         let done = loop {
             let stop = StopAfter(AtomicUsize::new(patience));
@@ -66,17 +66,18 @@ fn interrupted_work_goes_on_where_it_was() {
                 Err(megabyte::Error::Interrupted) => stops += 1,
                 other => break other.unwrap(),
             }
-            if patience < 300 {
-                // So little time is never enough.
+            if patience < 900 {
+                // The files are looked at first, which takes all of it.
                 break prepare(&source, &data, &out).unwrap();
             }
-            assert!(Dataset::open(&out, None).unwrap_err().to_string().contains("not prepared to the end"));
+            let error = Dataset::open(&out, None).unwrap_err().to_string();
+            assert!(error.contains("not prepared to the end"), "{error}");
         };
         assert_eq!((done.documents, done.duplicates), (250, 450), "{patience}");
         assert_eq!(items(&out), items(&whole), "{patience}");
         assert!(!out.join("preparing.json").exists());
     }
-    assert!(stops > 6, "{stops}");
+    assert!(stops >= 6, "{stops}");
 }
 
 #[test]
