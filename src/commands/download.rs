@@ -16,6 +16,10 @@ pub fn run(args: DownloadArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         return list();
     };
     let card = card::find(name)?;
+    if let Some(obtain) = &card.obtain {
+        let prepare = card.prepare.as_ref().map_or(String::new(), |prepare| format!("\nthen: {prepare}"));
+        bail!(Error::Usage(format!("{}: has to be fetched by hand. {}{prepare}", card.name, obtain.trim())));
+    }
     let out = args.out.context("--out DIR is needed: the folder to write")?;
     match download(&card, &out, progress)? {
         Outcome::Fetched(path) => done(&path, &card, "checked")?,
@@ -41,9 +45,9 @@ fn list() -> anyhow::Result<()> {
             "there are no cards in ./datasets or beside the program; give a card's path, such as datasets/enwik8.toml"
         );
     }
-    for Card { name, modality, bytes, licence, title, .. } in cards {
-        let size = bytes as f64 / 1e6;
-        output::print(&format!("{name:<10} {:<6} {size:>6.1} MB  {title} ({licence})", modality.name()))?;
+    for Card { name, modality, bytes, licence, title, obtain, .. } in cards {
+        let size = if obtain.is_some() { "by hand".to_owned() } else { format!("{:.1} MB", bytes as f64 / 1e6) };
+        output::print(&format!("{name:<16} {:<6} {size:>9}  {title} ({licence})", modality.name()))?;
     }
     Ok(())
 }

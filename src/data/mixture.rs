@@ -60,6 +60,11 @@ impl Mixture {
         (which, block * share + place - start)
     }
 
+    /// Symbols of a batch.
+    pub fn symbols(&self) -> usize {
+        self.samplers[0].symbols()
+    }
+
     /// Batch `index` of the run. Fails as [`Sampler::batch`] does.
     pub fn batch(&self, index: u64) -> Result<Batch> {
         let (which, index) = self.place(index);

@@ -114,6 +114,11 @@ impl Sampler {
         Ok(self)
     }
 
+    /// Symbols of a batch.
+    pub fn symbols(&self) -> usize {
+        self.config.rows * self.config.context
+    }
+
     /// Sequences of an epoch.
     pub fn epoch_len(&self) -> u64 {
         self.n

