@@ -9,6 +9,8 @@
 //! the one and [`Manifest`] for the other.
 
 mod cache;
+#[doc(hidden)]
+pub mod container;
 mod dataset;
 pub mod download;
 mod loader;
