@@ -135,10 +135,7 @@ impl Array {
             return broken("has a header that pictures don't need");
         }
         let parsed = fenced(|| NpyHeader::from_reader(header))?;
-        let bytes = match parsed.dtype() {
-            DType::Plain(kind) if kind.type_char() == TypeChar::Uint && kind.size_field() == 1 => true,
-            _ => false,
-        };
+        let bytes = matches!(parsed.dtype(), DType::Plain(kind) if kind.type_char() == TypeChar::Uint && kind.size_field() == 1);
         let shape = parsed.shape();
         if !bytes {
             let kind = parsed.dtype().descr();

@@ -68,7 +68,6 @@ pub(super) fn expand(walk: &mut Walk<'_>, reader: &mut dyn Read, place: &Place) 
     if let Some(mut samples) = samples {
         samples.end(walk, place)?;
     }
-    drop(entries);
     // What is behind the archive is padding; a compressed stream has its checksum there.
     allowance.set(u64::MAX);
     skip_rest(&mut archive.into_inner())
