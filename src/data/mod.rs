@@ -9,7 +9,8 @@
 //! the one and [`Manifest`] for the other.
 
 mod cache;
-mod container;
+#[doc(hidden)]
+pub mod container;
 mod dataset;
 pub mod download;
 mod encode;
