@@ -48,7 +48,7 @@ proptest! {
 
     #[test]
     fn text_is_its_bytes(bytes in vec(any::<u8>(), 0..200)) {
-        let adapter = Layout::Text(TextLayout {}).adapter();
+        let adapter = Layout::Text(TextLayout::default()).adapter();
         prop_assert_eq!(&adapter.decode(&bytes).unwrap(), &bytes);
         prop_assert_eq!(adapter.encode(&bytes).unwrap(), bytes);
     }
@@ -131,7 +131,7 @@ fn adapters_say_what_models_need() {
     assert_eq!((sound.patch_size(), sound.sequence_len(), sound.bytes_per_second()), (32, None, Some(32_000.0)));
     assert_eq!((sound.extension(), sound.ends_with_symbol()), ("wav", false));
     assert_eq!(audio(8_000, AudioFormat::Mulaw8).bytes_per_second(), Some(8_000.0));
-    let text = Layout::Text(TextLayout {}).adapter();
+    let text = Layout::Text(TextLayout::default()).adapter();
     assert_eq!((text.extension(), text.ends_with_symbol(), text.sequence_len()), ("txt", true, None));
 }
 
@@ -195,8 +195,8 @@ fn exif_orientation_is_applied_and_truncated_jpegs_are_refused() {
 
 #[test]
 fn wrong_kinds_are_named_and_bombs_refused() {
-    let error = image(ImageLayout::default()).encode(b"GIF89a").unwrap_err().to_string();
-    assert!(error.contains("a GIF image") && error.contains("PNG and JPEG"), "{error}");
+    let error = image(ImageLayout::default()).encode(b"\0\0\0\x20ftypheic").unwrap_err().to_string();
+    assert!(error.contains("a HEIC image") && error.contains("PNG, JPEG"), "{error}");
     let error = audio(16_000, AudioFormat::Pcm8).encode(&png(RgbImage::new(1, 1))).unwrap_err().to_string();
     assert!(error.contains("a PNG image") && error.contains("WAV"), "{error}");
     assert!(audio(16_000, AudioFormat::Pcm8).encode(b"").is_err());

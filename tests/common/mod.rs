@@ -41,7 +41,7 @@ pub fn image(layout: ImageLayout) -> Box<dyn Adapter> {
 
 /// The adapter of a valid layout.
 pub fn audio(rate: u32, format: AudioFormat) -> Box<dyn Adapter> {
-    let layout = Layout::Audio(AudioLayout { rate, format });
+    let layout = Layout::Audio(AudioLayout { rate, format, ..AudioLayout::default() });
     layout.validate().unwrap();
     layout.adapter()
 }
