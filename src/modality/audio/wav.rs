@@ -29,7 +29,7 @@ pub(super) struct Wav<'a> {
 type Section<'a> = BufReader<Chain<Cursor<Vec<u8>>, Take<&'a mut dyn Input>>>;
 
 /// Bytes of samples in a section, about.
-const SECTION: u64 = 1 << 30;
+const SECTION: u64 = 1 << 24;
 /// Samples of a block, about.
 const SAMPLES: usize = 16_384;
 

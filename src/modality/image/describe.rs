@@ -2,9 +2,9 @@
 
 use image::{ExtendedColorType, ImageDecoder, ImageFormat};
 
-use super::super::content::damaged;
+use super::super::content::{self, damaged};
 use super::super::{Description, Input, Limits};
-use super::{jpeg, read};
+use super::{jpeg, read, tiff};
 use crate::Result;
 
 /// Reads the header of a picture.
@@ -20,6 +20,14 @@ pub(in super::super) fn describe(head: &[u8], input: &mut dyn Input) -> Result<D
             _ => "RGB",
         };
         return Ok(Description::Picture { format: name, width, height, colour, bits: 8 });
+    }
+    if format == ImageFormat::Tiff {
+        let plain = tiff::plain(&mut *input);
+        content::rewind(input)?;
+        if let Some(plain) = plain {
+            let (width, height, colour, bits) = (plain.width, plain.height, plain.colour(), plain.bits);
+            return Ok(Description::Picture { format: name, width, height, colour, bits });
+        }
     }
     let decoder = read::open(input, format, &Limits::default()).map_err(|error| damaged(name, error))?;
     let (width, height) = decoder.dimensions();

@@ -2,10 +2,12 @@
 
 pub(super) mod describe;
 mod fit;
+mod ico;
 mod jpeg;
 mod read;
 mod scan;
 mod tga;
+mod tiff;
 
 use std::io::Write;
 

@@ -1,13 +1,13 @@
 //! A file's content to an upright picture of 8 bits a channel.
 
-use std::io::BufReader;
+use std::io::{BufReader, Cursor};
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 use super::super::budget::{PICTURES, Permit};
 use super::super::content::{self, Reader};
 use super::super::{Channels, Input, Limits, unreadable};
-use super::{jpeg, tga};
+use super::{ico, jpeg, tga, tiff};
 use crate::{Error, Result};
 
 const SUPPORTED: &str = "PNG, JPEG, WebP, GIF, BMP, TIFF, PNM, QOI, TGA and ICO images";
@@ -46,6 +46,23 @@ pub(super) fn read(head: &[u8], input: &mut dyn Input, limits: &Limits) -> Resul
             }
             None => within(limits.max_bytes, limits)?,
         });
+    }
+    if format == ImageFormat::Ico {
+        let inside = ico::png(&mut *input);
+        content::rewind(input)?;
+        if let Ok(Some(png)) = inside {
+            return read(&png, &mut Cursor::new(&png), limits);
+        }
+    }
+    if format == ImageFormat::Tiff {
+        let plain = tiff::plain(&mut *input);
+        content::rewind(input)?;
+        if let Some(plain) = plain {
+            let pixels = pixels(plain.width, plain.height, limits)?;
+            let permit = within(plain.working_bytes() + pixels * 4, limits)?;
+            let picture = plain.read(input, limits.max_bytes).map_err(|error| content::damaged(name, error))?;
+            return Ok((picture, permit));
+        }
     }
     let refused = |error: image::ImageError| content::damaged(name, error);
     let mut decoder = open(&mut *input, format, limits).map_err(refused)?;
