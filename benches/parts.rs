@@ -7,7 +7,7 @@ use std::sync::Arc;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use megabyte::data::{Dataset, LoaderConfig, Sampler};
 use megabyte::generate::{Engine, SampleConfig, Sampler as Draw};
-use megabyte::modality::{AudioFormat, AudioLayout, ImageLayout, Layout, TextLayout};
+use megabyte::modality::{AudioLayout, ImageLayout, Layout, TextLayout};
 use megabyte::model::{LevelConfig, Megabyte, ModelConfig};
 use megabyte::native;
 use tch::{Device, Kind, Tensor};
@@ -82,7 +82,7 @@ fn adapters(c: &mut Criterion) {
     let image = Layout::Image(ImageLayout { width: 64, height: 64, ..ImageLayout::default() }).adapter();
     let pixels: Vec<u8> = (0..64 * 64 * 3).map(|i| (i * 7 % 251) as u8).collect();
     let png = image.decode(&pixels).expect("the length is right");
-    let audio = Layout::Audio(AudioLayout { rate: 16_000, format: AudioFormat::Pcm16le }).adapter();
+    let audio = Layout::Audio(AudioLayout::default()).adapter();
     let wav = audio.decode(&vec![17; 32_000]).expect("any bytes are sound");
     let mut group = c.benchmark_group("adapters");
     group.bench_function("PNG 64 x 64 to bytes", |b| b.iter(|| image.encode(black_box(&png))));

@@ -97,7 +97,7 @@ impl DataLimits {
 
     /// Those that adapters know.
     pub(crate) fn adapter(&self) -> Limits {
-        Limits { max_pixels: self.max_pixels }
+        Limits { max_pixels: self.max_pixels, ..Limits::default() }
     }
 }
 

@@ -12,7 +12,7 @@ use megabyte::modality::{AudioFormat, ImageLayout, Scan};
 
 use common::{audio, files, image, shared};
 
-const FORMATS: [AudioFormat; 3] = [AudioFormat::Pcm16le, AudioFormat::Pcm8, AudioFormat::Mulaw8];
+const FORMATS: [AudioFormat; 4] = [AudioFormat::Pcm16le, AudioFormat::Pcm16be, AudioFormat::Pcm8, AudioFormat::Mulaw8];
 
 #[test]
 fn real_encodings_of_one_clip_agree() {
@@ -27,6 +27,7 @@ fn real_encodings_of_one_clip_agree() {
     for (original, names) in [
         ("lj2_pcm_16.wav", &["lj2_float.wav", "lj2_double.wav", "lj2_pcm_24.wav", "lj2_pcm_32.wav"][..]),
         ("lj2_stereo16.wav", &["lj2.aiff", "lj2.caf", "lj2.alac.m4a", "lj2.wavex16.wav"]),
+        ("lj2_ulaw.wav", &["lj2.ulaw.au"]),
         ("lj2.wavex24.wav", &["lj2.24.flac"]),
     ] {
         let original = samples(original);

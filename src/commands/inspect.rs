@@ -14,7 +14,7 @@ use megabyte::Error;
 use megabyte::config::DataConfig;
 use megabyte::data::shard::MAGIC;
 use megabyte::data::{Manifest, is_archive};
-use megabyte::modality::{Layout, Modality};
+use megabyte::modality::{Layout, Modality, detect};
 use megabyte::progress::Progress;
 use serde_json::{Value, json};
 
@@ -110,36 +110,5 @@ fn head(path: &Path) -> megabyte::Result<Vec<u8>> {
 
 /// What content looks like by its first bytes: a picture, a sound, or else text, which is any bytes.
 fn guess(content: &[u8]) -> Modality {
-    let at = |offset: usize, mark: &[u8]| content.get(offset..).is_some_and(|rest| rest.starts_with(mark));
-    if at(0, b"\x89PNG\r\n\x1a\n") || at(0, b"\xff\xd8\xff") {
-        return Modality::Image;
-    }
-    // MPEG audio and ADTS begin with 11 or 12 set bits; UTF-16 text does too, with `ff fe`, which has the layer 11.
-    let frame = matches!(content, [0xff, second, ..] if second & 0xe0 == 0xe0 && *second < 0xfe);
-    let container = at(0, b"RIFF") && at(8, b"WAVE") || at(0, b"FORM") && at(8, b"AIF") || at(4, b"ftyp");
-    let marks: [&[u8]; 4] = [b"fLaC", b"OggS", b"ID3", b"caff"];
-    if frame || container || marks.iter().any(|mark| at(0, mark)) { Modality::Audio } else { Modality::Text }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn content_says_what_a_file_is() {
-        let cases: [(&[u8], Modality); 9] = [
-            (b"", Modality::Text),
-            (b"hello", Modality::Text),
-            (b"\xff\xfeh\0i\0", Modality::Text),
-            (b"RIFF", Modality::Text),
-            (b"\x89PNG\r\n\x1a\n", Modality::Image),
-            (b"\xff\xd8\xff\xe0", Modality::Image),
-            (b"RIFF\0\0\0\0WAVE", Modality::Audio),
-            (b"\xff\xfb\x90\x44", Modality::Audio),
-            (b"fLaC", Modality::Audio),
-        ];
-        for (content, modality) in cases {
-            assert_eq!(guess(content), modality, "{content:?}");
-        }
-    }
+    detect(content).modality.unwrap_or(Modality::Text)
 }

@@ -80,8 +80,8 @@ impl FromStr for Split {
 /// The bytes of an indivisible unit of a layout whose documents can be cut; `None` where a document is one sequence.
 pub(super) fn cut_unit(layout: &Layout) -> Option<usize> {
     match layout {
-        Layout::Text(_) => Some(1),
-        Layout::Audio(layout) => Some(layout.bytes_per_sample()),
+        Layout::Text(_) | Layout::Bytes(_) => Some(1),
+        Layout::Audio(layout) => Some(layout.bytes_per_frame()),
         Layout::Image(_) => None,
     }
 }

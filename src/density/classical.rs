@@ -40,7 +40,7 @@ pub fn classical<'a>(layout: &Layout, items: impl Iterator<Item = &'a [u8]>) -> 
     }
     let mut sizes: Vec<(&str, u64)> = Vec::new();
     match layout {
-        Layout::Text(_) => {}
+        Layout::Text(_) | Layout::Bytes(_) => {}
         Layout::Image(_) => {
             let adapter = layout.adapter();
             sizes.push(("PNG", total(&items, |item| png(&*adapter, item))?));
@@ -48,7 +48,7 @@ pub fn classical<'a>(layout: &Layout, items: impl Iterator<Item = &'a [u8]>) -> 
         }
         Layout::Audio(audio) => {
             let name = match audio.format {
-                AudioFormat::Pcm16le => "FLAC 16 bit",
+                AudioFormat::Pcm16le | AudioFormat::Pcm16be => "FLAC 16 bit",
                 AudioFormat::Pcm8 => "FLAC 8 bit",
                 AudioFormat::Mulaw8 => "FLAC of ordered mu-law codes",
             };
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn sizes_are_those_of_whole_files() {
         let items = [b"the same words, ".repeat(50), b"the same words again ".repeat(50)];
-        let layout = Layout::Text(TextLayout {});
+        let layout = Layout::Text(TextLayout::default());
         let baselines = classical(&layout, items.iter().map(Vec::as_slice)).unwrap();
         let joined = items.concat();
         let mut xz = Vec::new();
@@ -142,6 +142,6 @@ mod tests {
 
     #[test]
     fn no_bytes_is_an_error() {
-        assert!(matches!(classical(&Layout::Text(TextLayout {}), [].into_iter()), Err(Error::Usage(_))));
+        assert!(matches!(classical(&Layout::Text(TextLayout::default()), [].into_iter()), Err(Error::Usage(_))));
     }
 }

@@ -8,10 +8,11 @@ use crate::Result;
 use crate::modality::{AudioFormat, AudioLayout};
 
 /// A FLAC file of one item: the smallest of several block sizes and predictors, which suit speech (short blocks) or
-/// music (long ones); that is no larger than what `flac --best` makes. A byte after the last whole sample is counted
-/// as it is.
+/// music (long ones); that is no larger than what `flac --best` makes. Bytes after the last whole frame are
+/// counted as they are.
 pub(super) fn flac(layout: &AudioLayout, item: &[u8]) -> Result<Vec<u8>> {
-    let (samples, rest) = samples(layout.format, item);
+    let (whole, rest) = item.split_at(item.len() - item.len() % layout.bytes_per_frame());
+    let samples = samples(layout.format, whole);
     let mut best: Option<Vec<u8>> = None;
     for block_size in [1024, 2048, 4096] {
         for lpc_order in [12, 24] {
@@ -34,7 +35,7 @@ fn flac_with(layout: &AudioLayout, samples: &[i32], block_size: usize, lpc_order
     config.subframe_coding.qlpc.quant_precision = 12;
     let config = config.into_verified().map_err(|(_, error)| failed("FLAC")(error))?;
     let bits = 8 * layout.bytes_per_sample();
-    let source = flacenc::source::MemSource::from_samples(samples, 1, bits, layout.rate as usize);
+    let source = flacenc::source::MemSource::from_samples(samples, layout.channels.count(), bits, layout.rate as usize);
     let mut stream = flacenc::encode_with_fixed_block_size(&config, source, block_size).map_err(failed("FLAC"))?;
     // The header's block sizes leave out the last block (RFC 9639, 8.2); flacenc counts it.
     stream.stream_info_mut().set_block_sizes(block_size, block_size).map_err(failed("FLAC"))?;
@@ -43,16 +44,14 @@ fn flac_with(layout: &AudioLayout, samples: &[i32], block_size: usize, lpc_order
     Ok(sink.into_inner())
 }
 
-/// The signed samples of an item, and the bytes after the last whole one.
-fn samples(format: AudioFormat, item: &[u8]) -> (Vec<i32>, &[u8]) {
+/// The signed samples of whole frames, channels by turns.
+fn samples(format: AudioFormat, frames: &[u8]) -> Vec<i32> {
+    let pairs = frames.as_chunks::<2>().0.iter();
     match format {
-        AudioFormat::Pcm16le => {
-            let pairs = item.chunks_exact(2);
-            let rest = pairs.remainder();
-            (pairs.map(|pair| i16::from_le_bytes([pair[0], pair[1]]).into()).collect(), rest)
-        }
-        AudioFormat::Pcm8 => (item.iter().map(|&byte| i32::from(byte) - 128).collect(), &[]),
-        AudioFormat::Mulaw8 => (item.iter().map(|&code| mulaw_rank(code)).collect(), &[]),
+        AudioFormat::Pcm16le => pairs.map(|&pair| i16::from_le_bytes(pair).into()).collect(),
+        AudioFormat::Pcm16be => pairs.map(|&pair| i32::from(u16::from_be_bytes(pair)) - 32_768).collect(),
+        AudioFormat::Pcm8 => frames.iter().map(|&byte| i32::from(byte) - 128).collect(),
+        AudioFormat::Mulaw8 => frames.iter().map(|&code| mulaw_rank(code)).collect(),
     }
 }
 
@@ -112,7 +111,7 @@ mod tests {
 
     #[test]
     fn flac_of_sixteen_bits_is_lossless_and_smaller() {
-        let layout = AudioLayout { rate: 16_000, format: AudioFormat::Pcm16le };
+        let layout = AudioLayout { format: AudioFormat::Pcm16le, ..AudioLayout::default() };
         let bytes = tone(30_000);
         let file = flac(&layout, &bytes).unwrap();
         assert!(file.len() < bytes.len() * 8 / 10, "{} of {}", file.len(), bytes.len());
@@ -122,20 +121,20 @@ mod tests {
 
     #[test]
     fn flac_is_lossless_for_every_short_length_and_format() {
-        for format in [AudioFormat::Pcm16le, AudioFormat::Pcm8, AudioFormat::Mulaw8] {
-            let layout = AudioLayout { rate: 8_000, format };
+        for format in [AudioFormat::Pcm16le, AudioFormat::Pcm16be, AudioFormat::Pcm8, AudioFormat::Mulaw8] {
+            let layout = AudioLayout { rate: 8_000, format, ..AudioLayout::default() };
             let bits = 8 * layout.bytes_per_sample() as u32;
             for length in (1..150).chain([4095 * 2, 4096 * 2, 4097 * 2, 8200]) {
                 let bytes = &tone(length)[..length * layout.bytes_per_sample()];
                 let file = flac(&layout, bytes).unwrap();
-                assert_eq!(unflac(file, bits), samples(format, bytes).0, "{format:?}, {length} samples");
+                assert_eq!(unflac(file, bits), samples(format, bytes), "{format:?}, {length} samples");
             }
         }
     }
 
     #[test]
     fn a_half_sample_at_the_end_is_counted() {
-        let layout = AudioLayout { rate: 8_000, format: AudioFormat::Pcm16le };
+        let layout = AudioLayout { rate: 8_000, ..AudioLayout::default() };
         let whole = tone(100);
         let more = [&whole[..], &[7]].concat();
         assert_eq!(flac(&layout, &more).unwrap().len(), flac(&layout, &whole).unwrap().len() + 1);

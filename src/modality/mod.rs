@@ -5,32 +5,41 @@
 //! does both.
 
 mod audio;
+mod budget;
+mod bytes;
 mod content;
+mod describe;
 mod image;
 mod layout;
 mod text;
 
 use std::fmt;
-use std::io::{Read, Seek, Write};
+use std::io::{Cursor, Read, Seek, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 pub(crate) use content::contained;
-pub use content::decoding;
-pub use layout::{AudioFormat, AudioLayout, Channels, Filter, Fit, ImageLayout, Scan, TextLayout};
+pub use content::{Detected, decoding, detect};
+pub use describe::{Description, describe};
+pub use layout::{
+    AudioChannels, AudioFormat, AudioLayout, Bom, BytesLayout, Channels, Filter, Fit, ImageLayout, Newlines, Scan,
+    TextLayout,
+};
 
 /// What kind of content the bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Modality {
-    /// Any bytes; documents end with an end-of-sequence symbol.
+    /// Text; documents end with an end-of-sequence symbol.
     Text,
     /// Pictures of one size, one picture a sequence.
     Image,
     /// Sound of one sample rate.
     Audio,
+    /// Files of any kind as they are, each ending with an end-of-sequence symbol.
+    Bytes,
 }
 
 impl Modality {
@@ -40,6 +49,7 @@ impl Modality {
             Modality::Text => "text",
             Modality::Image => "image",
             Modality::Audio => "audio",
+            Modality::Bytes => "bytes",
         }
     }
 }
@@ -58,7 +68,11 @@ impl FromStr for Modality {
             "text" => Ok(Modality::Text),
             "image" => Ok(Modality::Image),
             "audio" => Ok(Modality::Audio),
-            _ => Err(Error::config("data.modality", format!("is `{name}`, expected `text`, `image` or `audio`"))),
+            "bytes" => Ok(Modality::Bytes),
+            _ => {
+                let reason = format!("is `{name}`, expected `text`, `image`, `audio` or `bytes`");
+                Err(Error::config("data.modality", reason))
+            }
         }
     }
 }
@@ -67,19 +81,30 @@ impl FromStr for Modality {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "modality", content = "layout", rename_all = "lowercase")]
 pub enum Layout {
-    /// Bytes as they are.
+    /// Characters as UTF-8, or bytes as they are.
     Text(TextLayout),
     /// Pixels in a scan order.
     Image(ImageLayout),
     /// Samples in a format.
     Audio(AudioLayout),
+    /// Any file as it is.
+    Bytes(BytesLayout),
 }
 
-/// STUB
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How large a file's content may be. Sound, text and plain bytes are read in parts, so they may have any length.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Pixels
+    /// Pixels of a picture before it is fitted to the layout's size.
     pub max_pixels: u64,
+    /// Bytes of memory that decoding one picture may take.
+    pub max_bytes: u64,
+}
+
+impl Default for Limits {
+    /// 2^26 pixels (8,192 x 8,192) and 768 MiB.
+    fn default() -> Self {
+        Limits { max_pixels: 1 << 26, max_bytes: 768 << 20 }
+    }
 }
 
 /// What an adapter reads: a file, or bytes in memory in a `Cursor`.
@@ -90,17 +115,25 @@ impl<T: Read + Seek + Send + Sync> Input for T {}
 /// Turns files of one modality into bytes and bytes into files. `decode(encode(x))` gives `x` at the level of the
 /// layout: `encode(decode(bytes)) == bytes` for every byte sequence the layout allows.
 pub trait Adapter: Send + Sync + fmt::Debug {
-    /// The bytes of one file's content, in stream order. Fails with [`Error::Content`] on what can't be read.
-    fn encode(&self, content: &[u8]) -> Result<Vec<u8>>;
+    /// Writes the bytes of one file's content to `out`, in stream order. `input` stands at its start. Memory doesn't
+    /// grow with the length of text, sound and plain bytes; a picture is decoded as a whole, within [`Limits`].
+    ///
+    /// Fails with [`Error::Content`] on what can't be read, and where `out` can't be written; what was written by then
+    /// is a part of the bytes.
+    fn encode_to(&self, input: &mut dyn Input, out: &mut dyn Write) -> Result<()>;
 
-    /// Writes the bytes of one file's content to `out`, in stream order, without holding all of them in memory where
-    /// the modality's sequences have no fixed length. Fails as [`encode`](Self::encode) does, and where `input` can't
-    /// be read or `out` can't be written; what was written by then is a part of the bytes.
-    fn encode_to(&self, input: &mut dyn Input, out: &mut dyn Write) -> Result<()> {
-        let io = |error| Error::Content(format!("can't be read: {error}"));
-        let mut content = Vec::new();
-        input.read_to_end(&mut content).map_err(io)?;
-        out.write_all(&self.encode(&content)?).map_err(io)
+    /// The bytes of one file's content in memory, as [`encode_to`](Self::encode_to) writes them.
+    fn encode(&self, content: &[u8]) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.encode_to(&mut Cursor::new(content), &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The bytes of the picture flipped left to right, from the bytes of a whole picture: the same bytes in another
+    /// order. `None` for other modalities and for parts of a picture.
+    fn mirrored(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let _ = bytes;
+        None
     }
 
     /// The content of a file (PNG, WAV, plain text) that shows `bytes`. Bytes that end early are completed in a way
@@ -119,25 +152,25 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     /// Bytes in a second, where the content has a duration.
     fn bytes_per_second(&self) -> Option<f64>;
 
-    /// stub
-    fn mirrored(&self, _bytes: &[u8]) -> Option<Vec<u8>> {
-        None
-    }
-
     /// Whether a document ends by itself, with the end-of-sequence symbol (id 256 of a vocabulary of 257).
     fn ends_with_symbol(&self) -> bool;
 }
 
 impl Layout {
-    /// Reads the layout's own keys for a modality; missing keys take their defaults and unknown ones are errors.
-    pub fn from_keys(modality: Modality, keys: toml::Table) -> Result<Self> {
+    /// Reads the layout's own keys for a modality; missing keys take their defaults and unknown ones are errors. A
+    /// picture's `size = 64` or `size = [64, 48]` is another spelling of its `width` and `height`.
+    pub fn from_keys(modality: Modality, mut keys: toml::Table) -> Result<Self> {
         fn read<T: serde::de::DeserializeOwned>(keys: toml::Table) -> Result<T> {
             T::deserialize(keys).map_err(|error| Error::config("data", error.message().trim()))
         }
         let layout = match modality {
             Modality::Text => Layout::Text(read(keys)?),
-            Modality::Image => Layout::Image(read(keys)?),
+            Modality::Image => {
+                ImageLayout::spell_size_out(&mut keys)?;
+                Layout::Image(read(keys)?)
+            }
             Modality::Audio => Layout::Audio(read(keys)?),
+            Modality::Bytes => Layout::Bytes(read(keys)?),
         };
         layout.validate()?;
         Ok(layout)
@@ -149,6 +182,7 @@ impl Layout {
             Layout::Text(layout) => toml::Table::try_from(layout),
             Layout::Image(layout) => toml::Table::try_from(layout),
             Layout::Audio(layout) => toml::Table::try_from(layout),
+            Layout::Bytes(layout) => toml::Table::try_from(layout),
         };
         keys.expect("a layout has no value that TOML lacks")
     }
@@ -159,29 +193,42 @@ impl Layout {
             Layout::Text(_) => Modality::Text,
             Layout::Image(_) => Modality::Image,
             Layout::Audio(_) => Modality::Audio,
+            Layout::Bytes(_) => Modality::Bytes,
         }
     }
 
     /// Checks that the keys can work together; the error names the key.
     pub fn validate(&self) -> Result<()> {
         match self {
-            Layout::Text(_) => Ok(()),
+            Layout::Text(layout) => layout.validate(),
             Layout::Image(layout) => layout.validate(),
             Layout::Audio(layout) => layout.validate(),
+            Layout::Bytes(BytesLayout {}) => Ok(()),
         }
     }
 
-    /// stub
-    pub fn adapter_within(&self, _limits: &Limits) -> Box<dyn Adapter> {
-        self.adapter()
+    /// What turns files into bytes of this layout and back, within the default limits.
+    pub fn adapter(&self) -> Box<dyn Adapter> {
+        self.adapter_within(&Limits::default())
     }
 
-    /// What turns files into bytes of this layout and back.
-    pub fn adapter(&self) -> Box<dyn Adapter> {
+    /// What turns files into bytes of this layout and back, within limits.
+    pub fn adapter_within(&self, limits: &Limits) -> Box<dyn Adapter> {
         match self {
             Layout::Text(layout) => Box::new(text::TextAdapter::new(layout.clone())),
-            Layout::Image(layout) => Box::new(image::ImageAdapter::new(layout.clone())),
+            Layout::Image(layout) => Box::new(image::ImageAdapter::new(layout.clone(), limits.clone())),
             Layout::Audio(layout) => Box::new(audio::AudioAdapter::new(layout.clone())),
+            Layout::Bytes(layout) => Box::new(bytes::BytesAdapter::new(layout.clone())),
         }
     }
+}
+
+/// The error of an input that fails for reasons of the system.
+fn unreadable(error: std::io::Error) -> Error {
+    Error::Content(format!("can't be read: {error}"))
+}
+
+/// The error of an output that takes no more bytes.
+fn unwritable(error: std::io::Error) -> Error {
+    Error::Content(format!("its bytes can't be written: {error}"))
 }

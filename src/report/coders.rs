@@ -28,6 +28,7 @@ pub(super) fn headline(run: &Run) -> String {
             Modality::Text => "text",
             Modality::Image => "pictures",
             Modality::Audio => "sound",
+            Modality::Bytes => "files",
         };
         let where_from = match eval.split.as_str() {
             "test" | "valid" => format!("On held-out {thing}"),
@@ -129,5 +130,6 @@ fn coders(modality: Modality) -> &'static str {
             "FLAC stores each sequence as a file, headers included; xz and gzip see all bytes as one file."
         }
         Modality::Text => "xz and gzip see all of the text as one file.",
+        Modality::Bytes => "xz and gzip see all bytes as one file.",
     }
 }

@@ -9,7 +9,7 @@ use crate::modality::Modality;
 
 /// A comparison for each modality that has two or more runs.
 pub(super) fn comparisons(runs: &[Run]) -> String {
-    let groups = [Modality::Text, Modality::Image, Modality::Audio].into_iter().map(|modality| {
+    let groups = [Modality::Text, Modality::Image, Modality::Audio, Modality::Bytes].into_iter().map(|modality| {
         let group: Vec<&Run> = runs.iter().filter(|run| run.modality() == Some(modality)).collect();
         if group.len() < 2 {
             return String::new();
@@ -20,6 +20,7 @@ pub(super) fn comparisons(runs: &[Run]) -> String {
                 Modality::Text => "Text",
                 Modality::Image => "Image",
                 Modality::Audio => "Audio",
+                Modality::Bytes => "Bytes",
             },
             numbers(&group),
             curves::of_runs(&group),

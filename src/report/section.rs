@@ -48,7 +48,7 @@ fn chips(run: &Run) -> String {
             Ok(Layout::Audio(layout)) => {
                 chips.push(format!("{}Hz, {} bit", si(layout.rate.into()), 8 * layout.bytes_per_sample()));
             }
-            Ok(Layout::Text(_)) | Err(_) => {}
+            Ok(Layout::Text(_) | Layout::Bytes(_)) | Err(_) => {}
         }
         chips.push(format!("context {} bytes", whole(config.model.context as u64)));
         let units: Vec<String> = config.model.levels.iter().map(|level| level.unit.to_string()).collect();

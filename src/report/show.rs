@@ -38,7 +38,7 @@ fn completion(run: &Run, completion: &Completion, problems: &mut Vec<String>) ->
     let body = match request.modality {
         Modality::Image => pictures(request, original, kept, &files, problems),
         Modality::Audio => sounds(run, request, original, kept, &files, problems),
-        Modality::Text => texts(request, original, kept, &files, problems),
+        Modality::Text | Modality::Bytes => texts(request, original, kept, &files, problems),
     };
     let more = match request.files.len().saturating_sub(MOST_FILES) {
         0 => String::new(),
@@ -192,7 +192,7 @@ fn sample(path: &Path, problems: &mut Vec<String>) -> String {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("png") => picture(path, "", "", 0.6, problems),
         Some("wav") => sound(path, "", 0, problems),
-        Some("txt") => {
+        Some("txt" | "bin") => {
             load(path, problems).map(|content| text(&content[..content.len().min(600)], 0, "")).unwrap_or_default()
         }
         _ => String::new(),

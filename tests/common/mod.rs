@@ -39,9 +39,14 @@ pub fn image(layout: ImageLayout) -> Box<dyn Adapter> {
     layout.adapter()
 }
 
-/// The adapter of a valid layout.
+/// The adapter of a mono layout.
 pub fn audio(rate: u32, format: AudioFormat) -> Box<dyn Adapter> {
-    let layout = Layout::Audio(AudioLayout { rate, format });
+    sound(AudioLayout { rate, format, ..AudioLayout::default() })
+}
+
+/// The adapter of a valid layout.
+pub fn sound(layout: AudioLayout) -> Box<dyn Adapter> {
+    let layout = Layout::Audio(layout);
     layout.validate().unwrap();
     layout.adapter()
 }

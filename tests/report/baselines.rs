@@ -1,7 +1,7 @@
 //! Classical coders of pictures and sound, through the adapters.
 
 use megabyte::density::{Baseline, classical};
-use megabyte::modality::{AudioFormat, AudioLayout, ImageLayout, Layout, Scan};
+use megabyte::modality::{AudioLayout, ImageLayout, Layout, Scan};
 
 fn bytes_of(baselines: &[Baseline], name: &str) -> u64 {
     baselines.iter().find(|baseline| baseline.name == name).unwrap_or_else(|| panic!("no {name}")).bytes
@@ -36,7 +36,7 @@ fn png_and_webp_see_pictures_whatever_the_scan_order() {
 
 #[test]
 fn flac_beats_xz_on_a_tone() {
-    let layout = Layout::Audio(AudioLayout { rate: 16_000, format: AudioFormat::Pcm16le });
+    let layout = Layout::Audio(AudioLayout::default());
     let tone: Vec<u8> =
         (0..20_000).flat_map(|t| (((t as f64 * 0.03).sin() * 9_000.0) as i16 + (t % 7) as i16).to_le_bytes()).collect();
     let baselines = classical(&layout, tone.chunks(8_192)).unwrap();

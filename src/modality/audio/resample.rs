@@ -1,7 +1,7 @@
 //! Change of the sample rate.
 
-use rubato::audioadapter_buffers::direct::SequentialSlice;
-use rubato::{Fft, FixedSync, Resampler};
+use rubato::audioadapter_buffers::direct::InterleavedSlice;
+use rubato::{Fft, FixedSync, Resampler as _};
 
 use crate::{Error, Result};
 
@@ -11,33 +11,112 @@ const MAX_RATE: u32 = 1_536_000;
 /// the lower Nyquist frequency.
 const FILTER_LEN: usize = 1_024;
 
-/// Mono samples at the rate `to`: `round(n * to / from)` of them, sample `i` at the time `i / to`.
+/// Changes the rate of a sound that comes in parts: `round(n * to / from)` frames of n, frame `i` at the time `i / to`.
 ///
 /// A windowed sinc (Blackman-Harris squared) applied in the frequency domain, synchronous, so both rates may be any
-/// whole numbers. Equal rates pass unchanged. Fails on a rate of zero or beyond what audio hardware knows.
-pub(super) fn resample(samples: Vec<f32>, from: u32, to: u32) -> Result<Vec<f32>> {
-    if from == 0 || from > MAX_RATE {
-        return Err(Error::Content(format!("claims {from} samples a second; supported is 1 to {MAX_RATE}")));
+/// whole numbers. Equal rates pass unchanged. How the sound is parted changes nothing.
+pub(super) struct Resampler {
+    from: u32,
+    to: u32,
+    channels: usize,
+    /// `None` where the rates are equal.
+    fft: Option<Fft<f32>>,
+    /// Interleaved samples that aren't a whole block of the filter yet.
+    pending: Vec<f32>,
+    output: Vec<f32>,
+    /// Frames taken in.
+    taken: u64,
+    /// Frames that the filter gave, and how many of the first ones are its delay.
+    given: u64,
+    delay: u64,
+}
+
+impl Resampler {
+    /// Fails on a rate of zero or beyond what audio hardware knows.
+    pub fn new(from: u32, to: u32, channels: usize) -> Result<Self> {
+        if from == 0 || from > MAX_RATE {
+            return Err(Error::Content(format!("claims {from} samples a second; supported is 1 to {MAX_RATE}")));
+        }
+        let (pending, output) = (Vec::new(), Vec::new());
+        let mut resampler = Resampler { from, to, channels, fft: None, pending, output, taken: 0, given: 0, delay: 0 };
+        if from != to {
+            // Blocks of an even number of periods have a middle on both sides, which is the filter's delay: with an
+            // odd number the sound would move by a part of a sample.
+            let divisor = gcd(from, to);
+            let (period_in, period_out) = ((from / divisor) as usize, (to / divisor) as usize);
+            let periods = FILTER_LEN.div_ceil(period_in.min(period_out)).next_multiple_of(2);
+            let fft = Fft::new(from as usize, to as usize, periods * period_in, channels, FixedSync::Both)
+                .map_err(|error| resampler.refused(&error))?;
+            resampler.delay = fft.output_delay() as u64;
+            resampler.output = vec![0.0; fft.output_frames_max() * channels];
+            resampler.fft = Some(fft);
+        }
+        Ok(resampler)
     }
-    if from == to || samples.is_empty() {
-        return Ok(samples);
+
+    /// The rate of what comes in.
+    pub fn from(&self) -> u32 {
+        self.from
     }
-    let refused = |error: &dyn std::fmt::Display| {
+
+    /// Takes interleaved samples in and hands those on that follow from what is there.
+    pub fn push(&mut self, samples: &[f32], take: &mut dyn FnMut(&[f32]) -> Result<()>) -> Result<()> {
+        self.taken += (samples.len() / self.channels) as u64;
+        let Some(fft) = &self.fft else { return take(samples) };
+        let block = fft.input_frames_next() * self.channels;
+        self.pending.extend_from_slice(samples);
+        let mut pending = std::mem::take(&mut self.pending);
+        let whole = pending.len() - pending.len() % block;
+        for part in pending[..whole].chunks_exact(block) {
+            self.step(part, take)?;
+        }
+        pending.drain(..whole);
+        self.pending = pending;
+        Ok(())
+    }
+
+    /// Hands on what remains, at the end of the sound.
+    pub fn finish(mut self, take: &mut dyn FnMut(&[f32]) -> Result<()>) -> Result<()> {
+        let Some(fft) = &self.fft else { return Ok(()) };
+        let block = fft.input_frames_next() * self.channels;
+        while self.given < self.delay + self.len() {
+            let mut rest = std::mem::take(&mut self.pending);
+            rest.resize(block, 0.0);
+            self.step(&rest, take)?;
+        }
+        Ok(())
+    }
+
+    /// Frames in all that follow from what was taken in.
+    fn len(&self) -> u64 {
+        let (from, to) = (u128::from(self.from), u128::from(self.to));
+        ((u128::from(self.taken) * to * 2 + from) / (2 * from)) as u64
+    }
+
+    /// One block through the filter.
+    fn step(&mut self, block: &[f32], take: &mut dyn FnMut(&[f32]) -> Result<()>) -> Result<()> {
+        let (channels, most) = (self.channels, self.output.len() / self.channels);
+        let given = self.filter(block, most).map_err(|error| self.refused(&error))?;
+        let (start, end) = (self.given, self.given + given as u64);
+        self.given = end;
+        // Neither the delay at the beginning nor the silence after the end.
+        let inside = |at: u64| (at.clamp(start, end) - start) as usize * channels;
+        let wanted = inside(self.delay)..inside(self.delay + self.len());
+        take(&self.output[wanted])
+    }
+
+    fn filter(&mut self, block: &[f32], most: usize) -> std::result::Result<usize, Box<dyn std::error::Error>> {
+        let Some(fft) = &mut self.fft else { return Ok(0) };
+        let input = InterleavedSlice::new(block, self.channels, block.len() / self.channels)?;
+        let mut output = InterleavedSlice::new_mut(&mut self.output, self.channels, most)?;
+        let (_taken, given) = fft.process_into_buffer(&input, &mut output, None)?;
+        Ok(given)
+    }
+
+    fn refused(&self, error: &dyn std::fmt::Display) -> Error {
+        let (from, to) = (self.from, self.to);
         Error::Content(format!("can't be resampled from {from} to {to} samples a second: {error}"))
-    };
-    // Blocks of an even number of periods have a middle on both sides, which is the filter's delay: with an odd number
-    // the sound would move by a part of a sample.
-    let divisor = gcd(from, to);
-    let (period_in, period_out) = ((from / divisor) as usize, (to / divisor) as usize);
-    let periods = FILTER_LEN.div_ceil(period_in.min(period_out)).next_multiple_of(2);
-    let mut resampler = Fft::<f32>::new(from as usize, to as usize, periods * period_in, 1, FixedSync::Both)
-        .map_err(|error| refused(&error))?;
-    let input = SequentialSlice::new(&samples, 1, samples.len()).map_err(|error| refused(&error))?;
-    let output = resampler.process_all(&input, samples.len(), None).map_err(|error| refused(&error))?;
-    let mut output = output.take_data();
-    let len = (samples.len() as u128 * u128::from(to) * 2 + u128::from(from)) / (2 * u128::from(from));
-    output.resize(len as usize, 0.0);
-    Ok(output)
+    }
 }
 
 fn gcd(a: u32, b: u32) -> u32 {
@@ -48,6 +127,54 @@ fn gcd(a: u32, b: u32) -> u32 {
 mod tests {
     use super::*;
     use std::f64::consts::TAU;
+
+    /// A mono sound in parts of several sizes.
+    fn resample(samples: Vec<f32>, from: u32, to: u32) -> Result<Vec<f32>> {
+        let mut output = Vec::new();
+        let mut resampler = Resampler::new(from, to, 1)?;
+        for part in samples.chunks(1_000 + samples.len() % 777) {
+            resampler.push(part, &mut |samples| Ok(output.extend_from_slice(samples)))?;
+        }
+        resampler.finish(&mut |samples| Ok(output.extend_from_slice(samples)))?;
+        Ok(output)
+    }
+
+    /// All at once, by the library's own loop.
+    fn at_once(samples: &[f32], from: u32, to: u32) -> Vec<f32> {
+        let divisor = gcd(from, to);
+        let (period_in, period_out) = ((from / divisor) as usize, (to / divisor) as usize);
+        let periods = FILTER_LEN.div_ceil(period_in.min(period_out)).next_multiple_of(2);
+        let mut fft = Fft::<f32>::new(from as usize, to as usize, periods * period_in, 1, FixedSync::Both).unwrap();
+        let input = InterleavedSlice::new(samples, 1, samples.len()).unwrap();
+        fft.process_all(&input, samples.len(), None).unwrap().take_data()
+    }
+
+    #[test]
+    fn parts_give_what_the_whole_gives_and_channels_dont_mix() {
+        for (from, to) in RATES {
+            for len in [1, 500, 4_096, 30_011] {
+                let noise =
+                    |seed: u32| (0..len).map(move |i: u32| ((i + seed).wrapping_mul(2_654_435_761) >> 8) as f32);
+                let (left, right) = (noise(1), noise(77));
+                let scaled =
+                    |samples: &mut dyn Iterator<Item = f32>| samples.map(|s| s / 2e7 - 0.4).collect::<Vec<_>>();
+                let (left, right) = (scaled(&mut left.into_iter()), scaled(&mut right.into_iter()));
+                let whole = at_once(&left, from, to);
+                let parts = resample(left.clone(), from, to).unwrap();
+                let apart = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(apart(&whole, &parts) < 1e-6, "{from} to {to}, {len}: {}", apart(&whole, &parts));
+
+                let both: Vec<f32> = left.iter().zip(&right).flat_map(|(&left, &right)| [left, right]).collect();
+                let (mut resampler, mut stereo) = (Resampler::new(from, to, 2).unwrap(), Vec::new());
+                resampler.push(&both, &mut |samples| Ok(stereo.extend_from_slice(samples))).unwrap();
+                resampler.finish(&mut |samples| Ok(stereo.extend_from_slice(samples))).unwrap();
+                let side = |side| stereo.iter().copied().skip(side).step_by(2).collect::<Vec<_>>();
+                assert_eq!((side(0).len(), side(1).len()), (parts.len(), parts.len()));
+                assert!(apart(&side(0), &parts) < 1e-6);
+                assert!(apart(&side(1), &resample(right, from, to).unwrap()) < 1e-6);
+            }
+        }
+    }
 
     /// Amplitude and phase of a tone in the middle of a sound, by projection on sine and cosine over whole periods.
     fn tone(samples: &[f32], frequency: f64, rate: u32) -> (f64, f64) {

@@ -1,14 +1,9 @@
-//! Samples to bytes: 16-bit PCM, 8-bit PCM and G.711 mu-law.
+//! Samples to bytes: 16-bit PCM in two byte orders, 8-bit PCM and G.711 mu-law.
 
 use super::super::AudioFormat;
 
 /// Full scale of 16 bits.
 const SCALE: f32 = 32_768.0;
-
-/// A 16-bit sample to the range -1 to 1, exactly.
-pub(super) fn to_float(sample: i16) -> f32 {
-    f32::from(sample) / SCALE
-}
 
 /// The nearest 16-bit sample; values beyond full scale are clipped.
 pub(super) fn to_int(sample: f32) -> i16 {
@@ -16,12 +11,33 @@ pub(super) fn to_int(sample: f32) -> i16 {
     (sample * SCALE).round() as i16
 }
 
-/// The bytes of 16-bit samples in a format.
-pub(super) fn to_bytes(samples: &[i16], format: AudioFormat) -> Vec<u8> {
+/// Appends the bytes of 16-bit samples in a format.
+pub(super) fn to_bytes(samples: &[i16], format: AudioFormat, bytes: &mut Vec<u8>) {
     match format {
-        AudioFormat::Pcm16le => samples.iter().flat_map(|sample| sample.to_le_bytes()).collect(),
-        AudioFormat::Pcm8 => samples.iter().map(|&sample| pcm8(sample)).collect(),
-        AudioFormat::Mulaw8 => samples.iter().map(|&sample| mulaw(sample)).collect(),
+        AudioFormat::Pcm16le => bytes.extend(samples.iter().flat_map(|sample| sample.to_le_bytes())),
+        AudioFormat::Pcm16be => bytes.extend(samples.iter().flat_map(|&sample| (sample as u16 ^ 0x8000).to_be_bytes())),
+        AudioFormat::Pcm8 => bytes.extend(samples.iter().map(|&sample| pcm8(sample))),
+        AudioFormat::Mulaw8 => bytes.extend(samples.iter().map(|&sample| mulaw(sample))),
+    }
+}
+
+/// The 16-bit samples of whole samples in a format.
+pub(super) fn from_bytes(bytes: &[u8], format: AudioFormat) -> impl Iterator<Item = i16> {
+    let size = if matches!(format, AudioFormat::Pcm16le | AudioFormat::Pcm16be) { 2 } else { 1 };
+    bytes.chunks_exact(size).map(move |sample| match (format, sample) {
+        (AudioFormat::Pcm16be, &[high, low]) => (u16::from_be_bytes([high, low]) ^ 0x8000) as i16,
+        (_, &[low, high]) => i16::from_le_bytes([low, high]),
+        (AudioFormat::Mulaw8, sample) => from_mulaw(sample[0]),
+        (_, sample) => i16::from((sample[0] ^ 0x80) as i8) << 8,
+    })
+}
+
+/// A sample as it comes back from its bytes.
+pub(super) fn nearest(sample: i16, format: AudioFormat) -> i16 {
+    match format {
+        AudioFormat::Pcm16le | AudioFormat::Pcm16be => sample,
+        AudioFormat::Pcm8 => i16::from((pcm8(sample) ^ 0x80) as i8) << 8,
+        AudioFormat::Mulaw8 => from_mulaw(mulaw(sample)),
     }
 }
 
@@ -51,7 +67,7 @@ fn mulaw(sample: i16) -> u8 {
 /// The standard has two zeros, 0xff and 0x7f. 0xff gives 0; 0x7f, "negative zero", gives -1, which lies in the same
 /// decision interval (-3 to -1 encode as 0x7f), so that every one of the 256 codes survives decoding and encoding.
 /// All other codes give the standard's values.
-pub(super) fn from_mulaw(code: u8) -> i16 {
+fn from_mulaw(code: u8) -> i16 {
     let code = !code;
     let segment = (code >> 4) & 0x07;
     let step = i32::from(code & 0x0f);
@@ -70,10 +86,24 @@ mod tests {
     #[test]
     fn every_16_bit_sample_survives_the_float_form() {
         for sample in i16::MIN..=i16::MAX {
-            assert_eq!(to_int(to_float(sample)), sample);
+            assert_eq!(to_int(f32::from(sample) / 32_768.0), sample);
         }
         assert_eq!(to_int(1.5), i16::MAX);
         assert_eq!(to_int(-1.5), i16::MIN);
+    }
+
+    #[test]
+    fn samples_and_bytes_agree() {
+        let all: Vec<i16> = (i16::MIN..=i16::MAX).collect();
+        for format in [AudioFormat::Pcm16le, AudioFormat::Pcm16be, AudioFormat::Pcm8, AudioFormat::Mulaw8] {
+            let mut bytes = Vec::new();
+            to_bytes(&all, format, &mut bytes);
+            let back = from_bytes(&bytes, format);
+            assert!(back.eq(all.iter().map(|&sample| nearest(sample, format))), "{format:?}");
+        }
+        let mut bytes = Vec::new();
+        to_bytes(&[i16::MIN, -1, 0, 258, i16::MAX], AudioFormat::Pcm16be, &mut bytes);
+        assert_eq!(bytes, [0, 0, 0x7f, 0xff, 0x80, 0, 0x81, 2, 0xff, 0xff]);
     }
 
     #[test]

@@ -1,102 +1,140 @@
 //! WAV files through hound: the integer and float PCM of most corpora, read exactly, and everything that is written.
 
-use std::borrow::Cow;
-use std::io::Cursor;
+use std::io::{BufReader, Chain, Cursor, Read, SeekFrom, Take};
 
 use hound::{Sample, SampleFormat, WavReader, WavSpec, WavWriter};
 
-use super::super::{AudioFormat, AudioLayout};
-use super::{Mono, Samples, sample};
+use super::super::content::damaged;
+use super::super::{AudioFormat, AudioLayout, Input, unreadable};
+use super::riff::Riff;
+use super::sample;
+use super::source::{Block, Header, Source};
 use crate::{Error, Result};
 
-/// What reading a WAV file came to.
-pub(super) enum Wav {
-    Read(Mono),
-    /// A WAV of a kind hound doesn't know (mu-law, ADPCM, 64-bit float).
-    Refused,
-    /// The header is fine and the samples aren't.
-    Damaged(String),
+/// A WAV file of integer PCM of 8 to 32 bits or 32-bit float, of any number of channels and any length.
+///
+/// hound knows files of up to 4 GiB whose lengths are all filled in. So it is given the samples in sections, each below
+/// a header of its own that repeats the file's description of them.
+pub(super) struct Wav<'a> {
+    /// The section that is read; always there between calls.
+    section: Option<WavReader<Section<'a>>>,
+    riff: Riff,
+    spec: WavSpec,
+    /// Bytes of the sections after the present one.
+    left: u64,
+    name: &'static str,
 }
 
-/// Reads integer PCM of 8 to 32 bits and 32-bit float of any number of channels.
-pub(super) fn read(file: &[u8]) -> Wav {
-    let Ok(reader) = WavReader::new(Cursor::new(file)) else {
-        return Wav::Refused;
-    };
-    let WavSpec { channels, sample_rate: rate, bits_per_sample: bits, sample_format } = reader.spec();
-    let expected = reader.len();
-    let full_scale = (1u64 << (bits - 1)) as f32;
-    let samples = match (sample_format, channels, bits) {
-        (SampleFormat::Int, 1, 16) => collect(reader, |sample: i16| sample).map(Samples::Int),
-        (SampleFormat::Int, 1, 8) => collect(reader, |sample: i8| i16::from(sample) << 8).map(Samples::Int),
-        (SampleFormat::Int, ..) => collect(reader, |sample: i32| sample as f32 / full_scale)
-            .map(|samples| Samples::Float(mean(&samples, channels.into()))),
-        (SampleFormat::Float, ..) => {
-            collect(reader, |sample: f32| sample).map(|samples| Samples::Float(mean(&samples, channels.into())))
-        }
-    };
-    match samples {
-        Ok(samples) => Wav::Read(Mono { rate, samples }),
-        Err(error) => Wav::Damaged(format!("of {expected} samples that the header names, not all are there: {error}")),
+/// A header, then a part of the file.
+type Section<'a> = BufReader<Chain<Cursor<Vec<u8>>, Take<&'a mut dyn Input>>>;
+
+/// Bytes of samples in a section, about.
+const SECTION: u64 = 1 << 24;
+/// Samples of a block, about.
+const SAMPLES: usize = 16_384;
+
+/// A file's description of its samples below a header of hound's liking, for `len` bytes of samples to follow.
+fn header(riff: &Riff, len: u64) -> Vec<u8> {
+    let mut header = Vec::new();
+    header.extend(b"RIFF");
+    header.extend((20 + riff.fmt.len() as u32 + len as u32).to_le_bytes());
+    header.extend(b"WAVEfmt ");
+    header.extend((riff.fmt.len() as u32).to_le_bytes());
+    header.extend(&riff.fmt);
+    header.extend(b"data");
+    header.extend((len as u32).to_le_bytes());
+    header
+}
+
+impl<'a> Wav<'a> {
+    /// What hound says of the samples; `None` where they are of a kind it doesn't know (mu-law, ADPCM, 64-bit float).
+    pub fn spec(riff: &Riff) -> Option<WavSpec> {
+        WavReader::new(&header(riff, 0)[..]).ok().map(|reader| reader.spec())
+    }
+
+    /// Begins to read samples that hound knows.
+    pub fn new(spec: WavSpec, riff: Riff, input: &'a mut dyn Input, name: &'static str) -> Result<Self> {
+        input.seek(SeekFrom::Start(riff.start)).map_err(unreadable)?;
+        let mut wav = Wav { section: None, spec, left: riff.len, riff, name };
+        wav.begin(input)?;
+        Ok(wav)
+    }
+
+    /// Begins the next section.
+    fn begin(&mut self, input: &'a mut dyn Input) -> Result<()> {
+        let len = self.left.min(SECTION - SECTION % self.riff.frame());
+        self.left -= len;
+        let section = Cursor::new(header(&self.riff, len)).chain(input.take(len));
+        self.section = Some(WavReader::new(BufReader::new(section)).map_err(|error| damaged(self.name, error))?);
+        Ok(())
     }
 }
 
-fn collect<S: Sample, T>(reader: WavReader<Cursor<&[u8]>>, convert: impl Fn(S) -> T) -> hound::Result<Vec<T>> {
-    reader.into_samples::<S>().map(|sample| sample.map(&convert)).collect()
-}
+impl Source for Wav<'_> {
+    fn header(&self) -> Header {
+        let WavSpec { sample_rate, channels, .. } = self.spec;
+        let frames = self.riff.len / self.riff.frame();
+        Header { rate: Some(sample_rate), channels: Some(channels.into()), frames: Some(frames) }
+    }
 
-/// The file with the length of its samples filled in, where a live recording or a pipe left it open (0 or near 2^32
-/// with samples following). Other files, damaged ones too, are given back as they are.
-pub(super) fn closed(file: &[u8]) -> Cow<'_, [u8]> {
-    let mut block = 1;
-    let mut at = 12;
-    // Chunks: four letters, little-endian length, content padded to an even length.
-    while let Some((header, rest)) = file.get(at..).and_then(|rest| rest.split_first_chunk::<8>()) {
-        let len = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
-        if header.starts_with(b"data") {
-            let open = (len == 0 || len >= u32::MAX - 0xff) && rest.len() < u32::MAX as usize && !rest.is_empty();
-            if open {
-                let len = (rest.len() - rest.len() % block) as u32;
-                let mut file = file.to_vec();
-                file[at + 4..at + 8].copy_from_slice(&len.to_le_bytes());
-                return Cow::Owned(file);
+    fn read(&mut self, block: &mut Block) -> Result<bool> {
+        let WavSpec { channels, sample_rate, bits_per_sample, sample_format } = self.spec;
+        (block.rate, block.channels) = (sample_rate, channels.into());
+        block.samples.clear();
+        let most = SAMPLES.next_multiple_of(channels.into());
+        loop {
+            let Some(section) = &mut self.section else { return Ok(false) };
+            match sample_format {
+                SampleFormat::Int => {
+                    let full_scale = (1u64 << (bits_per_sample - 1)) as f32;
+                    fill(section, most, block, |sample: i32| sample as f32 / full_scale)
+                }
+                SampleFormat::Float => fill(section, most, block, |sample: f32| sample),
             }
-            break;
+            .map_err(|error| damaged(self.name, error))?;
+            if !block.samples.is_empty() {
+                return Ok(true);
+            }
+            let Some(section) = self.section.take().filter(|_| self.left > 0) else { return Ok(false) };
+            let (_header, samples) = section.into_inner().into_inner().into_inner();
+            self.begin(samples.into_inner())?;
         }
-        if header.starts_with(b"fmt ") && rest.len() >= 14 {
-            // The bytes of one sample of all channels.
-            block = usize::from(u16::from_le_bytes([rest[12], rest[13]])).max(1);
-        }
-        at += 8 + len as usize + len as usize % 2;
     }
-    Cow::Borrowed(file)
 }
 
-/// Interleaved channels to their mean.
-pub(super) fn mean(interleaved: &[f32], channels: usize) -> Vec<f32> {
-    interleaved.chunks_exact(channels).map(|frame| frame.iter().sum::<f32>() / channels as f32).collect()
+/// Appends up to `most` samples.
+fn fill<S: Sample>(
+    section: &mut WavReader<Section>,
+    most: usize,
+    block: &mut Block,
+    convert: impl Fn(S) -> f32,
+) -> hound::Result<()> {
+    for sample in section.samples::<S>().take(most) {
+        block.samples.push(convert(sample?));
+    }
+    Ok(())
 }
 
-/// A mono WAV file of the layout's rate. Fails only on more bytes than a WAV file can hold (4 GiB).
+/// A WAV file of the layout's rate and channels. Fails only on more bytes than a WAV file can hold (4 GiB).
 pub(super) fn write(bytes: &[u8], layout: &AudioLayout) -> Result<Vec<u8>> {
     let bits = if layout.format == AudioFormat::Pcm8 { 8 } else { 16 };
-    let (samples, _half) = bytes.split_at(bytes.len() - bytes.len() % layout.bytes_per_sample());
-    if (samples.len() / layout.bytes_per_sample()) as u64 * u64::from(bits / 8) > u64::from(u32::MAX) - 128 {
+    let whole = &bytes[..bytes.len() - bytes.len() % layout.bytes_per_frame()];
+    if (whole.len() / layout.bytes_per_sample()) as u64 * u64::from(bits / 8) > u64::from(u32::MAX) - 128 {
         return Err(Error::Content("a WAV file holds at most 4 GiB; decode fewer bytes".to_owned()));
     }
     let refused = |error| Error::Content(format!("can't be written as WAV: {error}"));
-    let spec =
-        WavSpec { channels: 1, sample_rate: layout.rate, bits_per_sample: bits, sample_format: SampleFormat::Int };
+    let spec = WavSpec {
+        channels: layout.channels.count() as u16,
+        sample_rate: layout.rate,
+        bits_per_sample: bits,
+        sample_format: SampleFormat::Int,
+    };
     let mut file = Cursor::new(Vec::new());
     let mut writer = WavWriter::new(&mut file, spec).map_err(refused)?;
     match layout.format {
-        AudioFormat::Pcm16le => {
-            let (samples, _) = samples.as_chunks::<2>();
-            samples.iter().try_for_each(|&sample| writer.write_sample(i16::from_le_bytes(sample)))
-        }
         // hound's 8-bit samples are signed, a WAV file's aren't.
-        AudioFormat::Pcm8 => samples.iter().try_for_each(|&sample| writer.write_sample((sample ^ 0x80) as i8)),
-        AudioFormat::Mulaw8 => samples.iter().try_for_each(|&code| writer.write_sample(sample::from_mulaw(code))),
+        AudioFormat::Pcm8 => whole.iter().try_for_each(|&sample| writer.write_sample((sample ^ 0x80) as i8)),
+        format => sample::from_bytes(whole, format).try_for_each(|sample| writer.write_sample(sample)),
     }
     .map_err(refused)?;
     writer.finalize().map_err(refused)?;

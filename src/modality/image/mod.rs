@@ -1,13 +1,20 @@
-//! Pictures: PNG and JPEG files to pixels of one size in a scan order, and back to PNG.
+//! Pictures: files of many formats to pixels of one size in a scan order, and back to PNG.
 
+pub(super) mod describe;
 mod fit;
+mod ico;
+mod jpeg;
 mod read;
 mod scan;
+mod tga;
+mod tiff;
+
+use std::io::Write;
 
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
-use super::{Adapter, Channels, ImageLayout, Scan, content};
+use super::{Adapter, Channels, ImageLayout, Input, Limits, Scan, content, unwritable};
 use crate::{Error, Result};
 
 /// The wanted size of a patch of the raster scan, in bytes: 16 RGB pixels of a row.
@@ -21,23 +28,34 @@ const RASTER_PATCH: usize = 48;
 #[derive(Debug)]
 pub struct ImageAdapter {
     layout: ImageLayout,
+    limits: Limits,
 }
 
 impl ImageAdapter {
-    /// An adapter for a validated layout.
-    pub fn new(layout: ImageLayout) -> Self {
-        ImageAdapter { layout }
+    /// An adapter for a validated layout, for pictures within limits.
+    pub fn new(layout: ImageLayout, limits: Limits) -> Self {
+        ImageAdapter { layout, limits }
     }
 }
 
 impl Adapter for ImageAdapter {
-    fn encode(&self, file: &[u8]) -> Result<Vec<u8>> {
-        let pixels = content::contained(file, || {
-            let picture = read::read(file)?;
+    fn encode_to(&self, input: &mut dyn Input, out: &mut dyn Write) -> Result<()> {
+        let head = content::head(input)?;
+        let pixels = content::contained(&head, || {
+            let (picture, _permit) = read::read(&head, input, &self.limits)?;
             let picture = read::flatten(picture, self.layout.channels, self.layout.background);
             Ok(fit::fit(picture, &self.layout))
         })?;
-        Ok(scan::to_stream(&pixels, &self.layout))
+        out.write_all(&scan::to_stream(&pixels, &self.layout)).map_err(unwritable)
+    }
+
+    fn mirrored(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        if bytes.len() != self.layout.len() {
+            return None;
+        }
+        let mut pixels = scan::to_raster(bytes, &self.layout);
+        scan::flip(&mut pixels, &self.layout);
+        Some(scan::to_stream(&pixels, &self.layout))
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Vec<u8>> {
@@ -65,14 +83,16 @@ impl Adapter for ImageAdapter {
         "png"
     }
 
-    /// The bytes of a patch for the patch scan. For the raster scan, the part of a row nearest 48 bytes that divides
-    /// the row into whole pixels, or 16 pixels where rows have no such part.
+    /// The bytes of a patch, the outer one, for scans in patches. For scans in rows, the part of a row nearest 48 bytes
+    /// that divides the row into whole pixels, or 16 pixels where rows have no such part.
     fn patch_size(&self) -> usize {
         let layout = &self.layout;
-        let channels = layout.channels.count();
-        if layout.scan == Scan::Patch {
-            return layout.patch * layout.patch * channels;
-        }
+        let channels = match layout.scan {
+            Scan::Patch | Scan::Nested => return layout.patch * layout.patch * layout.channels.count(),
+            Scan::Raster => layout.channels.count(),
+            // Rows of one channel.
+            Scan::Planar => 1,
+        };
         let row = layout.width * channels;
         if row <= RASTER_PATCH {
             return row;
@@ -111,7 +131,7 @@ mod tests {
             (4, Channels::Gray, 4),
         ] {
             let layout = ImageLayout { width, channels, scan: Scan::Raster, ..ImageLayout::default() };
-            assert_eq!(ImageAdapter::new(layout).patch_size(), expected, "{width} x {channels:?}");
+            assert_eq!(ImageAdapter::new(layout, Limits::default()).patch_size(), expected, "{width} x {channels:?}");
         }
     }
 }

@@ -1,0 +1,149 @@
+//! The chunks of WAV files and of their relatives for more than 4 GiB: RF64 and BW64 (EBU Tech 3306, ITU-R BS.2088), and
+//! Wave64 (Sony).
+
+use std::io::{Read, SeekFrom};
+
+use symphonia::core::codecs::audio::well_known as codec;
+
+use super::super::Input;
+use super::raw::Format;
+use super::source::CONVERT;
+use crate::Error;
+
+/// Where a WAV file's samples are, and what it says about them.
+#[derive(Debug)]
+pub(super) struct Riff {
+    /// The content of the `fmt ` chunk, at least 16 bytes.
+    pub fmt: Vec<u8>,
+    /// The first byte of the samples.
+    pub start: u64,
+    /// Bytes of samples, in whole frames.
+    pub len: u64,
+}
+
+/// More is no format description.
+const MAX_FMT: u64 = 1 << 16;
+/// Lengths from here on say that the length isn't known.
+const OPEN: u64 = u32::MAX as u64 - 0xff;
+
+impl Riff {
+    /// Reads the chunks up to the samples, of a file of `file_len` bytes. A length that a live recording or a pipe left
+    /// open (0 or near 2^32) reaches to the end of the file; a file that ends before its samples do is refused.
+    pub fn parse(head: &[u8], input: &mut dyn Input, file_len: u64) -> Result<Self, String> {
+        let wave64 = head.starts_with(b"riff");
+        let mut at = if wave64 { 40 } else { 12 };
+        // The length after the first four letters leaves out itself and those.
+        let whole = u64::from(le32(head, 4)) + 8 == file_len;
+        let (mut fmt, mut long) = (None, None);
+        loop {
+            let Chunk { name, start, len, next } = chunk(input, at, wave64)?;
+            match &name {
+                b"fmt " => fmt = Some(content(input, start, len)?),
+                // Sizes of the file, of the samples, and more.
+                b"ds64" => long = Some(le64(&content(input, start, len)?, 8)),
+                b"data" => {
+                    let Some(fmt) = fmt.filter(|fmt: &Vec<u8>| fmt.len() >= 16) else {
+                        return Err("its samples come before the chunk that describes them".to_owned());
+                    };
+                    let there = file_len.saturating_sub(start);
+                    let len = match long {
+                        Some(long) if len >= OPEN && long > 0 => long,
+                        _ if wave64 => len,
+                        _ if len >= OPEN || (len == 0 && !whole) => there,
+                        _ => len,
+                    };
+                    if len > there {
+                        return Err(format!("it ends before its sound does: {there} of {len} bytes are there"));
+                    }
+                    let block = u64::from(le16(&fmt, 12)).max(1);
+                    return Ok(Riff { fmt, start, len: len - len % block });
+                }
+                _ => {}
+            }
+            at = next;
+        }
+    }
+
+    /// The kind of samples; of the extensible form, which says 0xfffe, the kind in its identifier.
+    fn tag(&self) -> u16 {
+        match le16(&self.fmt, 0) {
+            0xfffe => le16(&self.fmt, 24),
+            tag => tag,
+        }
+    }
+
+    /// Bytes of a frame.
+    pub fn frame(&self) -> u64 {
+        u64::from(le16(&self.fmt, 12)).max(1)
+    }
+
+    /// Samples that stand one by one and that hound doesn't read: mu-law, A-law, floats of 64 bits.
+    pub fn raw(&self) -> Option<Format> {
+        let (codec, bytes) = match (self.tag(), le16(&self.fmt, 14)) {
+            (3, 64) => (codec::CODEC_ID_PCM_F64LE, 8),
+            (6, 8) => (codec::CODEC_ID_PCM_ALAW, 1),
+            (7, 8) => (codec::CODEC_ID_PCM_MULAW, 1),
+            _ => return None,
+        };
+        let (channels, rate) = (le16(&self.fmt, 2), le32(&self.fmt, 4));
+        let fits = self.frame() == bytes * u64::from(channels);
+        fits.then_some(Format { codec, bytes, rate, channels, start: self.start, len: self.len })
+    }
+
+    /// The error of a decoder, with the name of the kind of samples where it is one that nobody here reads.
+    pub fn named(&self, error: Error) -> Error {
+        let name = match self.tag() {
+            0x31 => "GSM 6.10",
+            0x40 | 0x45 | 0x64 => "G.721 or G.726",
+            0x50 => "MPEG audio",
+            0x55 => "MP3",
+            0x160..=0x163 => "Windows Media Audio",
+            0x2000 => "AC-3",
+            0x2001 => "DTS",
+            0x6771.. => "Vorbis or another codec",
+            _ => return error,
+        };
+        Error::Content(format!("looks like a WAV file, but holds {name}, which isn't read here; {CONVERT}"))
+    }
+}
+
+/// A chunk's name, where its content is and how long, and where the next one begins.
+struct Chunk {
+    name: [u8; 4],
+    start: u64,
+    len: u64,
+    next: u64,
+}
+
+fn chunk(input: &mut dyn Input, at: u64, wave64: bool) -> Result<Chunk, String> {
+    let header = content(input, at, if wave64 { 24 } else { 8 }).map_err(|_| "it has no samples".to_owned())?;
+    let name = [header[0], header[1], header[2], header[3]];
+    let start = at + header.len() as u64;
+    // Wave64 counts the header and begins chunks at multiples of 8, RIFF at multiples of 2.
+    let (len, even) = match wave64 {
+        true => (le64(&header, 16).saturating_sub(24), 8),
+        false => (u64::from(le32(&header, 4)), 2),
+    };
+    let next = start.checked_add(len).and_then(|end| end.checked_next_multiple_of(even)).ok_or("a chunk has no end")?;
+    Ok(Chunk { name, start, len, next })
+}
+
+fn content(input: &mut dyn Input, start: u64, len: u64) -> Result<Vec<u8>, String> {
+    let mut content = Vec::new();
+    input.seek(SeekFrom::Start(start)).map_err(|error| error.to_string())?;
+    input.take(len.min(MAX_FMT)).read_to_end(&mut content).map_err(|error| error.to_string())?;
+    if (content.len() as u64) < len { Err("a chunk is cut".to_owned()) } else { Ok(content) }
+}
+
+/// Little-endian numbers; 0 beyond the end.
+fn le16(bytes: &[u8], at: usize) -> u16 {
+    le64(bytes, at) as u16
+}
+
+fn le32(bytes: &[u8], at: usize) -> u32 {
+    le64(bytes, at) as u32
+}
+
+fn le64(bytes: &[u8], at: usize) -> u64 {
+    (at..at + 8).rev().fold(0, |number, at| number << 8 | u64::from(bytes.get(at).copied().unwrap_or(0)))
+}
