@@ -181,3 +181,74 @@ impl Read for HeaderReader {
         self.bytes.as_mut().map_or(Ok(0), |bytes| bytes.read(buffer))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ::parquet::basic::GzipLevel;
+    use flate2::read::GzEncoder;
+
+    use super::*;
+
+    /// A number as thrift writes it.
+    fn number(value: i64) -> Vec<u8> {
+        let mut rest = (value << 1 ^ value >> 63) as u64;
+        let mut bytes = Vec::new();
+        while rest >= 128 {
+            bytes.push(rest as u8 | 128);
+            rest >>= 7;
+        }
+        bytes.push(rest as u8);
+        bytes
+    }
+
+    /// The header of a page of a kind (0: data, 2: dictionary) and its content.
+    fn page(kind: i64, uncompressed: i64, values: i64, content: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0x15];
+        bytes.extend(number(kind));
+        bytes.push(0x15);
+        bytes.extend(number(uncompressed));
+        bytes.push(0x15);
+        bytes.extend(number(content.len() as i64));
+        bytes.extend([if kind == 0 { 0x2c } else { 0x4c }, 0x15]);
+        bytes.extend(number(values));
+        bytes.extend([0, 0]);
+        bytes.extend(content);
+        bytes
+    }
+
+    fn chunk(bytes: Vec<u8>, compression: Compression) -> Chunk {
+        Chunk::new(&Arc::new(Data::Memory(bytes.into())), compression, &Arc::default()).unwrap()
+    }
+
+    #[test]
+    fn headers_are_refused_that_claim_too_much() {
+        let look = |bytes| chunk(bytes, Compression::UNCOMPRESSED).header(0).map(|_| ()).map_err(|e| e.to_string());
+        assert_eq!(look(page(0, 100, 9, b"")), Ok(()));
+        assert_eq!(look(page(2, 100, 25, b"")), Ok(()));
+        let long = "has a page of over 256 MiB";
+        for (kind, uncompressed, values) in [(0, PAGE + 1, 9), (0, -1, 9), (0, 9, VALUES + 1), (0, 9, -1), (2, 100, 26)]
+        {
+            let reason = look(page(kind, uncompressed, values, b"")).unwrap_err();
+            assert!(reason.starts_with(long), "{kind} {uncompressed} {values}: {reason}");
+        }
+        // A length of 4 GiB where a statistic stands.
+        let mut damaged = page(0, 100, 9, b"");
+        let end = damaged.len() - 2;
+        damaged.splice(end.., [0x48, 0xff, 0xff, 0xff, 0xff, 15]);
+        assert_eq!(look(damaged), Err("the header of a page is damaged".to_owned()));
+    }
+
+    #[test]
+    fn a_page_is_no_longer_than_it_says() {
+        let mut packed = Vec::new();
+        GzEncoder::new(&[0; 100_000][..], flate2::Compression::best()).read_to_end(&mut packed).unwrap();
+        for (stated, fits) in [(100_000, true), (99_999, false)] {
+            let bytes = page(0, stated, 9, &packed);
+            let start = (bytes.len() - packed.len()) as u64;
+            let chunk = chunk(bytes, Compression::GZIP(GzipLevel::default()));
+            chunk.header(0).unwrap();
+            assert_eq!(chunk.get_bytes(start, packed.len()).is_ok(), fits);
+            assert_eq!(chunk.produced.load(Ordering::Relaxed), stated as u64);
+        }
+    }
+}

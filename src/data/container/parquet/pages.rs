@@ -110,3 +110,29 @@ impl Iterator for Pages {
         self.get_next_page().transpose()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::pass_over;
+
+    /// Seven numbers: one in the header, and six in the first of four miniblocks, of three bits each.
+    const NUMBERS: [u8; 21] = [128, 1, 4, 7, 0, 0, 3, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+
+    #[test]
+    fn lengths_end_where_their_miniblocks_do() {
+        let mut at = 0;
+        assert_eq!(pass_over(&[&NUMBERS[..], &[12, 13]].concat(), &mut at, 7), Some(()));
+        // 32 numbers of 3 bits are 12 bytes.
+        assert_eq!(at, 10 + 12);
+        for len in 0..22 {
+            assert_eq!(pass_over(&[&NUMBERS[..], &[12]].concat()[..len], &mut 0, 7), None, "{len}");
+        }
+    }
+
+    #[test]
+    fn more_lengths_than_values_are_refused() {
+        assert_eq!(pass_over(&[&NUMBERS[..], &[12]].concat(), &mut 0, 6), None);
+        let absurd = [128, 1, 4, 0xff, 0xff, 0xff, 0xff, 0xff, 15, 0, 0, 0, 0, 0, 0];
+        assert_eq!(pass_over(&absurd, &mut 0, 1 << 24), None);
+    }
+}
