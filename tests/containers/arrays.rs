@@ -166,7 +166,7 @@ fn cifar_is_known_by_its_labels() {
         assert_eq!(found.skipped.len(), 1);
 
         let mut other = file.clone();
-        *other.iter_mut().nth(2 * (labels.len() + 3072)).unwrap() = labels[0] + 1;
+        other[2 * (labels.len() + 3072)] = labels[0] + 1;
         assert_eq!(open(&other, &image).end, Expanded::NotAContainer);
         assert_eq!(open(&file[1..], &image).end, Expanded::NotAContainer);
     }

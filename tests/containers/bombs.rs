@@ -1,5 +1,6 @@
 use std::io::Write;
 
+use megabyte::data::container::Expanded;
 use megabyte::modality::Modality;
 use zip::CompressionMethod::Deflated;
 
@@ -67,25 +68,27 @@ fn entries_that_share_their_bytes() {
 
 #[test]
 fn sparse_members_are_refused() {
-    let mut header = ::tar::Header::new_gnu();
-    header.set_entry_type(::tar::EntryType::GNUSparse);
-    header.set_path("sparse").unwrap();
-    header.set_size(512);
-    let gnu = header.as_gnu_mut().unwrap();
-    gnu.set_real_size(1 << 50);
-    // One piece of data at the very end.
-    gnu.sparse[0].offset[..12].copy_from_slice(b"\x80\0\0\0\0\x03\xff\xff\xff\xff\xfe\0");
-    let offset = (1_u64 << 50) - 512;
-    gnu.sparse[0].set_offset(offset);
-    gnu.sparse[0].set_length(512);
-    header.set_cksum();
-    let mut file = header.as_bytes().to_vec();
-    file.extend([b'x'; 512]);
-    file.extend(tar(&[("after", b"after")]));
-    let found = open(&file, &options(Modality::Text));
-    assert_eq!(found.skipped.len(), 1, "{found:?}");
-    assert!(found.skipped[0].1.contains("sparse"), "{found:?}");
-    assert_eq!(found.records[0].0, "after");
+    // A hidden one is not even told.
+    for (name, told) in [("sparse", 1), (".sparse", 0)] {
+        let mut header = ::tar::Header::new_gnu();
+        header.set_entry_type(::tar::EntryType::GNUSparse);
+        header.set_path(name).unwrap();
+        header.set_size(4 * MIB as u64);
+        let gnu = header.as_gnu_mut().unwrap();
+        gnu.set_real_size(1 << 50);
+        // One piece of data, at the very end.
+        gnu.sparse[0].set_offset((1 << 50) - 4 * MIB as u64);
+        gnu.sparse[0].set_length(4 * MIB as u64);
+        header.set_cksum();
+        let mut file = header.as_bytes().to_vec();
+        file.extend(vec![b'x'; 4 * MIB]);
+        file.extend(tar(&[("after", b"after")]));
+        let found = open(&file, &options(Modality::Text));
+        assert_eq!(found.end, Expanded::Done);
+        assert_eq!(found.skipped.len(), told);
+        assert!(found.skipped.iter().all(|(_, reason)| reason.contains("sparse")), "{:?}", found.skipped);
+        assert_eq!(found.records[0].0, "after");
+    }
 
     let mut builder = ::tar::Builder::new(Vec::new());
     builder.append_pax_extensions([("GNU.sparse.major", &b"1"[..]), ("GNU.sparse.minor", b"0")]).unwrap();

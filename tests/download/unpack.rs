@@ -1,7 +1,7 @@
 //! Archives, honest and hostile.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 
 use megabyte::data::download::download;
 use megabyte::progress::Quiet;
@@ -70,9 +70,8 @@ fn opens_gzip_inside_tar_and_alone() {
 #[test]
 fn opens_zip() {
     let text: Vec<u8> = b"the same again and ".repeat(50);
-    let mut deflated = Vec::new();
-    flate2::read::DeflateEncoder::new(&text[..], flate2::Compression::best()).read_to_end(&mut deflated).unwrap();
-    let archive = zip(&[("p/stored", 0, b"as it is"), ("p/deflated", 8, &deflated), ("p/", 0, b"")]);
+    let (stored, deflated) = (zip::CompressionMethod::Stored, zip::CompressionMethod::Deflated);
+    let archive = zip(&[("p/stored", stored, b"as it is"), ("p/deflated", deflated, &text), ("p/", stored, b"")]);
     let how = "unpack = [\"zip\"]\nmember = \"p/*\"";
     let out = unpack(archive.clone(), &[("stored", b"as it is"), ("deflated", &text)], true, how).unwrap();
     assert_eq!(fs::read(out.path().join("data/deflated")).unwrap(), text);
@@ -81,37 +80,15 @@ fn opens_zip() {
     assert!(message.contains("not a zip archive"), "{message}");
 }
 
-/// A zip archive of name, method and compressed content. Sizes are real, checksums are zero (nothing reads them).
-fn zip(files: &[(&str, u16, &[u8])]) -> Vec<u8> {
-    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+/// A zip archive of name, method and content; a name that ends with `/` is a folder.
+fn zip(files: &[(&str, zip::CompressionMethod, &[u8])]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, method, content) in files {
-        let offset = bytes.len() as u32;
-        let mut common = vec![20, 0, 0, 0];
-        common.extend(method.to_le_bytes());
-        common.extend([0; 8]);
-        common.extend((content.len() as u32).to_le_bytes());
-        common.extend([0; 4]);
-        common.extend((name.len() as u16).to_le_bytes());
-        common.extend([0; 2]);
-        bytes.extend(b"PK\x03\x04");
-        bytes.extend(&common);
-        bytes.extend(name.as_bytes());
-        bytes.extend(*content);
-        directory.extend(b"PK\x01\x02\x14\x00");
-        directory.extend(&common);
-        directory.extend([0; 10]);
-        directory.extend(offset.to_le_bytes());
-        directory.extend(name.as_bytes());
+        let options = zip::write::SimpleFileOptions::default().compression_method(*method);
+        writer.start_file(*name, options).unwrap();
+        writer.write_all(content).unwrap();
     }
-    let offset = bytes.len() as u32;
-    bytes.extend(&directory);
-    bytes.extend(b"PK\x05\x06\0\0\0\0");
-    bytes.extend((files.len() as u16).to_le_bytes());
-    bytes.extend((files.len() as u16).to_le_bytes());
-    bytes.extend((directory.len() as u32).to_le_bytes());
-    bytes.extend(offset.to_le_bytes());
-    bytes.extend([0; 2]);
-    bytes
+    writer.finish().unwrap().into_inner()
 }
 
 #[test]

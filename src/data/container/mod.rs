@@ -16,6 +16,7 @@ mod compressed;
 mod content;
 mod detect;
 mod fence;
+mod gate;
 mod idx;
 mod jsonl;
 mod kind;

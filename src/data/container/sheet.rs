@@ -1,7 +1,7 @@
 //! A picture whose rows of pixels are pictures themselves, as tfjs has CIFAR-10 and MNIST: 10,000 pictures of 32 x 32
 //! pixels are one PNG of 1024 x 10,000.
 
-use image::{DynamicImage, ImageReader, Limits};
+use image::{GenericImageView, ImageReader, Limits};
 
 use super::content::Content;
 use super::fence::{Step, broken, fenced};
@@ -34,13 +34,13 @@ pub(super) fn expand(
         reader.decode().map_err(std::io::Error::other)
     })?;
     walk.budget.take(sheet.as_bytes().len() as u64)?;
-    let transparent = sheet.color().has_alpha() && sheet.to_rgba8().pixels().any(|pixel| pixel[3] < 255);
+    let transparent = sheet.color().has_alpha() && sheet.pixels().any(|(_, _, pixel)| pixel[3] < 255);
     if transparent {
         return broken("is a sheet of pictures with transparency, which is not read");
     }
     let (bytes, channels) = match sheet.color().has_color() {
         true => (sheet.into_rgb8().into_raw(), 3),
-        false => (DynamicImage::into_luma8(sheet).into_raw(), 1),
+        false => (sheet.into_luma8().into_raw(), 1),
     };
     let pixels = Pixels { width: width.into(), height: height.into(), channels, planar: false };
     for (row, picture) in bytes.chunks_exact((wide * channels) as usize).enumerate() {

@@ -3,10 +3,10 @@
 //! Files are told; folders, links, devices and hidden files are left out, and sparse files refused: a few bytes can
 //! make terabytes of zeros. For pictures and sound the members are samples, as [`webdataset`](super::webdataset) says.
 
-use std::cell::Cell;
 use std::io::{self, Read};
 
 use super::fence::{Step, fenced};
+use super::gate::{Allowance, Gate};
 use super::name;
 use super::walk::{Member, Place, Walk};
 use super::webdataset::Samples;
@@ -27,8 +27,8 @@ pub(super) fn begins(head: &[u8]) -> bool {
 }
 
 pub(super) fn expand(walk: &mut Walk<'_>, reader: &mut dyn Read, place: &Place) -> Step {
-    let allowance = Cell::new(HEADERS);
-    let mut archive = ::tar::Archive::new(Gate { inner: reader, allowance: &allowance });
+    let allowance = Allowance::new("a member's header is over 1 MiB");
+    let mut archive = ::tar::Archive::new(Gate::new(reader, &allowance));
     let mut samples = (walk.options.modality != Modality::Text).then(Samples::default);
     let mut entries = archive.entries()?;
     // What is left of the member before, where that was not read to its end.
@@ -38,22 +38,26 @@ pub(super) fn expand(walk: &mut Walk<'_>, reader: &mut dyn Read, place: &Place) 
         allowance.set(HEADERS + std::mem::take(&mut behind));
         let Some(mut entry) = fenced(|| entries.next().transpose())? else { break };
         let raw = fenced(|| Ok(String::from_utf8_lossy(&entry.path_bytes()).into_owned()))?;
-        let sparse = entry.header().entry_type().is_gnu_sparse() || pax_sparse(&mut entry)?;
         let kind = entry.header().entry_type();
+        let gnu_sparse = kind.is_gnu_sparse();
+        let sparse = gnu_sparse || pax_sparse(&mut entry)?;
         let name = name::clean(&raw);
-        allowance.set(u64::MAX);
+        allowance.lift();
         let file = (kind.is_file() || kind.is_contiguous() || sparse) && !raw.ends_with('/');
-        if !file || name::hidden(&name) {
-            skip_rest(&mut entry)?;
-            continue;
-        }
-        if let Some(samples) = &mut samples {
+        let wanted = file && !name::hidden(&name);
+        if wanted && let Some(samples) = &mut samples {
             samples.begin(walk, &name, place)?;
         }
-        if sparse {
+        if wanted && sparse {
             walk.skip(place.join(&name), "is a sparse file, which is not read: pack it without `--sparse`")?;
-            // Its zeros are not worth the time.
+        }
+        if gnu_sparse {
+            // Reading it would make its zeros.
             behind = entry.header().entry_size().unwrap_or(0).saturating_add(512).min(1 << 62);
+            continue;
+        }
+        if !wanted || sparse {
+            skip_rest(&mut entry)?;
             continue;
         }
         let len = entry.size();
@@ -69,7 +73,7 @@ pub(super) fn expand(walk: &mut Walk<'_>, reader: &mut dyn Read, place: &Place) 
         samples.end(walk, place)?;
     }
     // What is behind the archive is padding; a compressed stream has its checksum there.
-    allowance.set(u64::MAX);
+    allowance.lift();
     skip_rest(&mut archive.into_inner())
 }
 
@@ -87,27 +91,6 @@ fn pax_sparse<R: Read>(entry: &mut ::tar::Entry<'_, R>) -> Step<bool> {
 fn skip_rest(reader: &mut dyn Read) -> Step {
     io::copy(reader, &mut io::sink())?;
     Ok(())
-}
-
-/// Gives no more bytes than allowed at the moment.
-struct Gate<'a> {
-    inner: &'a mut dyn Read,
-    allowance: &'a Cell<u64>,
-}
-
-impl Read for Gate<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let allowed = self.allowance.get();
-        if allowed == 0 && !buffer.is_empty() {
-            return Err(io::Error::other("a member's header is over 1 MiB"));
-        }
-        let len = usize::try_from(allowed).map_or(buffer.len(), |allowed| allowed.min(buffer.len()));
-        let read = self.inner.read(&mut buffer[..len])?;
-        if allowed != u64::MAX {
-            self.allowance.set(allowed - read as u64);
-        }
-        Ok(read)
-    }
 }
 
 /// A member's content, which fails where it ends early.

@@ -7,23 +7,24 @@
 use std::io::{self, Read};
 
 use super::content::{Content, ReadSeek};
-use super::fence::{Step, broken, fenced};
+use super::fence::{Step, fenced};
+use super::gate::{Allowance, Gate};
 use super::walk::{Member, Place, Walk};
 use super::{name, numpy};
 use crate::modality::Modality;
 
-/// A central directory is read into memory as a whole.
-const ENTRIES: usize = 4_000_000;
+/// The longest central directory, which is read into memory as a whole: that of a million files and more.
+const DIRECTORY: u64 = 192 << 20;
 
 /// An open archive.
-pub(super) type Archive<'a> = ::zip::ZipArchive<Box<dyn ReadSeek + 'a>>;
+pub(super) type Archive<'a> = ::zip::ZipArchive<Gate<'a, Box<dyn ReadSeek + 'a>>>;
 
 pub(super) fn expand(walk: &mut Walk<'_>, mut content: Content, place: &Place) -> Step {
-    let reader = content.reader()?;
+    let allowance = Allowance::new("its directory is over 192 MiB");
+    allowance.set(DIRECTORY);
+    let reader = Gate::new(content.reader()?, &allowance);
     let mut archive = fenced(|| Ok(Archive::new(reader)?))?;
-    if archive.len() > ENTRIES {
-        return broken(format!("has {} entries, over {ENTRIES}", archive.len()));
-    }
+    allowance.lift();
     if walk.options.modality == Modality::Image && numpy::is_npz(&archive) {
         return numpy::expand_npz(walk, &mut archive, place);
     }

@@ -13,7 +13,6 @@ pub mod digest;
 mod http;
 mod package;
 mod unpack;
-mod zip;
 
 use std::fs;
 use std::path::{Path, PathBuf};

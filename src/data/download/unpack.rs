@@ -2,14 +2,15 @@
 //! and never more bytes than the card states.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufReader, Read, Seek, Write};
 use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
+use zip::ZipArchive;
 
-use super::{Attempt, Failure, zip};
+use super::{Attempt, Failure};
 use crate::error::IoContext;
 use crate::progress::Progress;
 
@@ -142,10 +143,7 @@ pub(super) fn unpack(archive: &Path, steps: &[Unpack], members: &[String], sink:
         }
         Some(Unpack::Zip) => {
             let file = File::open(archive).at(archive)?;
-            zip::each(BufReader::new(file), &mut |name, content| match wanted(Path::new(name), members)? {
-                Some(name) => sink.write(&target_name(&name, gz), gz, content),
-                None => Ok(()),
-            })?;
+            unzip(BufReader::new(file), members, gz, sink)?;
         }
         Some(_) => {
             let file = File::open(archive).at(archive)?;
@@ -178,6 +176,23 @@ fn untar(stream: impl Read, members: &[String], gz: bool, sink: &mut Sink<'_>) -
     }
     // dpkg-deb reports an error where nobody reads its padding.
     std::io::copy(&mut archive.into_inner(), &mut std::io::sink()).map_err(|error| damaged(&error))?;
+    Ok(())
+}
+
+fn unzip(file: impl Read + Seek, members: &[String], gz: bool, sink: &mut Sink<'_>) -> Attempt<()> {
+    let mut archive = ZipArchive::new(file).map_err(|error| Failure::Source(format!("not a zip archive: {error}")))?;
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).map_err(|error| damaged(&error))?;
+        let path = entry.name().map_err(|error| damaged(&error))?.into_owned();
+        if entry.is_dir() {
+            continue;
+        }
+        let Some(name) = wanted(Path::new(&path), members)? else { continue };
+        if !entry.is_file() {
+            return Err(Failure::Source(format!("{path} is a link, not a file; refused")));
+        }
+        sink.write(&target_name(&name, gz), gz, &mut entry)?;
+    }
     Ok(())
 }
 
@@ -239,7 +254,7 @@ fn part_matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-fn damaged(error: &std::io::Error) -> Failure {
+fn damaged(error: &dyn std::fmt::Display) -> Failure {
     Failure::Source(format!("the archive is damaged or cut off: {error}"))
 }
 

@@ -4,6 +4,7 @@
 //! Hugging Face hub have them; for text a column of strings. Row groups are read one after another, a page at a time,
 //! and of their columns only that one.
 
+mod chunk;
 mod pages;
 mod thrift;
 
@@ -21,7 +22,8 @@ use super::content::Content;
 use super::fence::{Step, broken, fenced};
 use super::walk::{Place, Walk};
 use crate::modality::Modality;
-use pages::{Data, Pages};
+use chunk::Data;
+use pages::Pages;
 
 /// The longest description of a table; they are usually of some KiB.
 const METADATA: u64 = 32 << 20;

@@ -1,177 +1,16 @@
-//! Access to the pages of a column that refuses what would take too much memory: the parser believes what headers say,
-//! and decompresses to the end whatever comes.
+//! The pages of a column, of which the parser gets none that would take too much memory.
 
-use std::fs::File;
-use std::io::{self, Cursor, Read};
-use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
-use ::parquet::basic::{Compression, Encoding};
+use ::parquet::basic::Encoding;
 use ::parquet::column::page::{Page, PageMetadata, PageReader};
 use ::parquet::errors::{ParquetError, Result};
 use ::parquet::file::metadata::ColumnChunkMetaData;
-use ::parquet::file::reader::{ChunkReader, Length};
 use ::parquet::file::serialized_reader::SerializedPageReader;
-use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
 
-use super::thrift::{Refused, varint, walk};
-use crate::data::container::content::Content;
-
-/// The largest page, compressed or not; they are meant to be of one MiB.
-const PAGE: i64 = 256 << 20;
-/// The longest header of a page: it may hold the least and the greatest value.
-const HEADER: usize = 16 << 20;
-/// Values of a page.
-const VALUES: i64 = 1 << 24;
-
-/// The bytes of a file, from any place.
-pub(super) enum Data {
-    Memory(Bytes),
-    File(File),
-}
-
-impl Data {
-    pub(super) fn new(content: Content) -> Self {
-        match content {
-            Content::Memory(bytes) => Data::Memory(bytes.into()),
-            Content::File(file) => Data::File(file),
-        }
-    }
-
-    /// As many bytes as there are, at most `len`.
-    pub(super) fn read(&self, start: u64, len: usize) -> io::Result<Bytes> {
-        match self {
-            Data::Memory(bytes) => {
-                let start = usize::try_from(start).unwrap_or(usize::MAX).min(bytes.len());
-                Ok(bytes.slice(start..start.saturating_add(len).min(bytes.len())))
-            }
-            Data::File(file) => {
-                let left = file.metadata()?.len().saturating_sub(start);
-                let mut bytes = vec![0; left.min(len as u64) as usize];
-                file.read_exact_at(&mut bytes, start)?;
-                Ok(bytes.into())
-            }
-        }
-    }
-
-    pub(super) fn len(&self) -> io::Result<u64> {
-        match self {
-            Data::Memory(bytes) => Ok(bytes.len() as u64),
-            Data::File(file) => Ok(file.metadata()?.len()),
-        }
-    }
-}
-
-/// The bytes of one column in one row group, as its pages.
-#[derive(Clone)]
-struct Chunk {
-    data: Arc<Data>,
-    compression: Compression,
-    /// Of the page that is read next.
-    header: Arc<Mutex<Header>>,
-    produced: Arc<AtomicU64>,
-}
-
-/// What the header of a page says.
-#[derive(Debug, Clone, Copy, Default)]
-struct Header {
-    uncompressed: i64,
-    /// Levels of a page of version 2, which come first and are never compressed.
-    levels: i64,
-    /// A page of version 2 may say that it is not compressed.
-    plain: bool,
-}
-
-impl Chunk {
-    /// Reads and checks the header at `start`; more bytes than its own may come with it.
-    fn header(&self, start: u64) -> io::Result<Bytes> {
-        let mut len = 1 << 12;
-        loop {
-            let bytes = self.data.read(start, len)?;
-            let mut header = Header::default();
-            let mut absurd = false;
-            let looked = walk(&bytes, &mut |path, value| match path {
-                [2] => {
-                    header.uncompressed = value;
-                    absurd |= !(0..=PAGE).contains(&value);
-                }
-                [3] => absurd |= !(0..=PAGE).contains(&value),
-                [5, 1] | [8, 1] => absurd |= !(0..=VALUES).contains(&value),
-                // Each value of a dictionary has a length before it.
-                [7, 1] => absurd |= !(0..=header.uncompressed / 4).contains(&value),
-                [8, 5] | [8, 6] => {
-                    absurd |= !(0..=PAGE).contains(&value);
-                    header.levels += value.clamp(0, PAGE);
-                }
-                [8, 7] => header.plain = value == 0,
-                _ => {}
-            });
-            match looked {
-                _ if absurd => return Err(io::Error::other("a page says that it is absurdly long")),
-                Ok(_) => {
-                    *self.header.lock().unwrap_or_else(PoisonError::into_inner) = header;
-                    self.produced.fetch_add(header.uncompressed as u64, Ordering::Relaxed);
-                    return Ok(bytes);
-                }
-                Err(Refused::CutOff) if bytes.len() == len && len < HEADER => len *= 8,
-                Err(_) => return Err(io::Error::other("the header of a page is damaged")),
-            }
-        }
-    }
-
-    /// Fails where a page is longer than its header says: gzip would be decoded to its end.
-    fn measure(&self, page: &[u8]) -> io::Result<()> {
-        let header = *self.header.lock().unwrap_or_else(PoisonError::into_inner);
-        if !matches!(self.compression, Compression::GZIP(_)) || header.plain {
-            return Ok(());
-        }
-        let compressed = page.get(header.levels as usize..).unwrap_or_default();
-        let stated = (header.uncompressed - header.levels).max(0) as u64;
-        let found = io::copy(&mut MultiGzDecoder::new(compressed).take(stated + 1), &mut io::sink())?;
-        if found > stated { Err(io::Error::other("a page is longer than it says")) } else { Ok(()) }
-    }
-}
-
-impl Length for Chunk {
-    fn len(&self) -> u64 {
-        self.data.len().unwrap_or(0)
-    }
-}
-
-impl ChunkReader for Chunk {
-    type T = HeaderReader;
-
-    fn get_read(&self, start: u64) -> Result<HeaderReader> {
-        Ok(HeaderReader { chunk: self.clone(), start, bytes: None })
-    }
-
-    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
-        let page = self.data.read(start, length)?;
-        if page.len() < length {
-            return Err(ParquetError::EOF("a page is cut off".to_owned()));
-        }
-        self.measure(&page)?;
-        Ok(page)
-    }
-}
-
-/// The header of a page, looked at when it is read: readers are asked for in other places too.
-struct HeaderReader {
-    chunk: Chunk,
-    start: u64,
-    bytes: Option<Cursor<Bytes>>,
-}
-
-impl Read for HeaderReader {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.bytes.is_none() {
-            self.bytes = Some(Cursor::new(self.chunk.header(self.start)?));
-        }
-        self.bytes.as_mut().map_or(Ok(0), |bytes| bytes.read(buffer))
-    }
-}
+use super::chunk::{Chunk, Data};
+use super::thrift::varint;
 
 /// The pages of one column in one row group.
 pub(super) struct Pages {
@@ -188,11 +27,7 @@ impl Pages {
         rows: usize,
         produced: &Arc<AtomicU64>,
     ) -> Result<Self> {
-        let compression = metadata.compression();
-        if compression == Compression::LZ4 {
-            return Err(ParquetError::NYI("compressed by LZ4 as Hadoop has it, which is not read".to_owned()));
-        }
-        let chunk = Chunk { data: data.clone(), compression, header: Arc::default(), produced: produced.clone() };
+        let chunk = Chunk::new(data, metadata.compression(), produced)?;
         let pages = SerializedPageReader::new(Arc::new(chunk), metadata, rows, None)?;
         Ok(Pages { pages, optional: metadata.column_descr().max_def_level() > 0 })
     }
@@ -273,5 +108,31 @@ impl Iterator for Pages {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.get_next_page().transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pass_over;
+
+    /// Seven numbers: one in the header, and six in the first of four miniblocks, of three bits each.
+    const NUMBERS: [u8; 21] = [128, 1, 4, 7, 0, 0, 3, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+
+    #[test]
+    fn lengths_end_where_their_miniblocks_do() {
+        let mut at = 0;
+        assert_eq!(pass_over(&[&NUMBERS[..], &[12, 13]].concat(), &mut at, 7), Some(()));
+        // 32 numbers of 3 bits are 12 bytes.
+        assert_eq!(at, 10 + 12);
+        for len in 0..22 {
+            assert_eq!(pass_over(&[&NUMBERS[..], &[12]].concat()[..len], &mut 0, 7), None, "{len}");
+        }
+    }
+
+    #[test]
+    fn more_lengths_than_values_are_refused() {
+        assert_eq!(pass_over(&[&NUMBERS[..], &[12]].concat(), &mut 0, 6), None);
+        let absurd = [128, 1, 4, 0xff, 0xff, 0xff, 0xff, 0xff, 15, 0, 0, 0, 0, 0, 0];
+        assert_eq!(pass_over(&absurd, &mut 0, 1 << 24), None);
     }
 }

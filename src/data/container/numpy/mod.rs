@@ -1,4 +1,4 @@
-//! Arrays of pictures as numpy saves them: `.npy` (numpy's NEP 1), and `.npz`, a zip archive of these.
+//! Arrays of pictures as numpy saves them: `.npy` (numpy's NEP 1), and in `npz` a zip archive of these.
 //!
 //! Of unsigned bytes only, in one of these shapes, N pictures of h x w pixels:
 //!
@@ -9,24 +9,21 @@
 //! h w 3         one picture
 //! ```
 
-use std::io::{self, Read, SeekFrom};
+mod fortran;
+mod npz;
+
+use std::io::{self, Read};
 
 use npyz::{DType, NpyHeader, Order, TypeChar};
 
-use super::content::{ReadSeek, Source, read_some};
+use super::content::{Source, read_some};
 use super::fence::{Step, broken, fenced};
 use super::pnm::{Pixels, pictures};
 use super::walk::{Place, Walk};
-use super::zip::{self, Archive};
+pub(super) use npz::{expand as expand_npz, is_npz};
 
 /// Longer headers describe records of many fields, which are no pictures.
 const LONGEST_HEADER: usize = 4096;
-/// What numpy calls the array where nobody named one, in ImageNet's files.
-const USUAL: &str = "data";
-/// Memory for the pictures of an array in Fortran order, each of which lies all over the file.
-const GATHERED: usize = 64 << 20;
-/// Longer arrays in that order would be read too many times over.
-const LONGEST_FORTRAN: u64 = 1 << 30;
 
 /// An array of pictures.
 struct Array {
@@ -65,52 +62,9 @@ fn array(walk: &mut Walk<'_>, mut source: Source<'_>, header: &[u8], place: &Pla
         Some(shape) => {
             let mut content = source.content(&walk.options.spool)?;
             let len = content.len()?;
-            gather(walk, &mut content.reader()?, len, &array, shape, place)
+            fortran::gather(walk, &mut content.reader()?, len, &array, shape, place)
         }
     }
-}
-
-/// Whether an archive holds nothing but arrays.
-pub(super) fn is_npz(archive: &Archive<'_>) -> bool {
-    !archive.is_empty() && archive.file_names().all(|name| name.is_ok_and(|name| name.ends_with(".npy")))
-}
-
-/// Visits the pictures of one array of an `.npz` file: the one of the column's name, else `data`, else the first.
-pub(super) fn expand_npz(walk: &mut Walk<'_>, archive: &mut Archive<'_>, place: &Place) -> Step {
-    let mut usable = Vec::new();
-    let mut others = Vec::new();
-    for index in 0..archive.len() {
-        let Some(entry) = fenced(|| zip::describe(archive, index))? else { continue };
-        let name = entry.name.trim_end_matches(".npy").to_owned();
-        let head = zip::start(archive, index, LONGEST_HEADER as u64)?;
-        let len = header_len(&head).map_err(|_| "no array".to_owned());
-        let parsed = len.and_then(|len| match head.get(..len) {
-            Some(header) => Array::parse(header).map_err(|stop| stop.reason()),
-            None => Err("its header is cut off".to_owned()),
-        });
-        match parsed {
-            Ok(_) => usable.push((index, name)),
-            Err(reason) => others.push(format!("{name} {reason}")),
-        }
-    }
-    let named = |wanted: &str| usable.iter().position(|(_, name)| name == wanted);
-    let chosen = match &walk.options.column {
-        Some(column) => named(column),
-        None => named(USUAL).or((!usable.is_empty()).then_some(0)),
-    };
-    let Some(chosen) = chosen else {
-        let names: Vec<String> = usable.into_iter().map(|(_, name)| format!("{name} is one")).chain(others).collect();
-        let which = walk.options.column.as_ref().map_or(String::new(), |column| format!(" `{column}`"));
-        return broken(format!("has no array of pictures{which}: {}", names.join("; ")));
-    };
-    let (index, name) = usable.remove(chosen);
-    for (_, name) in usable {
-        walk.skip(place.join(&name), "is another array: data.column chooses")?;
-    }
-    let budget = walk.budget;
-    let mut entry = budget.meter(fenced(|| Ok(archive.by_index(index)?))?);
-    let inside = place.inner(&name);
-    expand(walk, Source::stream(&mut entry, None), &inside)
 }
 
 /// Bytes of the header, what comes before its text included.
@@ -144,7 +98,8 @@ impl Array {
         let Some((count, pixels)) = pictures_of(shape) else {
             return broken(format!("has the shape {shape:?}, which is none of pictures (N x h x w, N x h x w x 3, …)"));
         };
-        let picture = if shape.len() == 3 && count == 1 && shape[0] != 1 { shape } else { &shape[1..] };
+        // One picture by itself has no dimension that counts pictures.
+        let picture = &shape[usize::from(shape[0] == count)..];
         let fortran = (parsed.order() == Order::Fortran).then(|| picture.to_vec());
         Ok(Array { count, pixels, fortran, start: header.len() as u64 })
     }
@@ -173,76 +128,6 @@ fn square(len: u64) -> Option<u64> {
     (side > 0 && side * side == len).then_some(side)
 }
 
-/// Visits the pictures of an array whose first index varies fastest: value `k` of picture `n` is byte `k * N + n`.
-fn gather(
-    walk: &mut Walk<'_>,
-    reader: &mut dyn ReadSeek,
-    len: u64,
-    array: &Array,
-    shape: &[u64],
-    place: &Place,
-) -> Step {
-    let values = array.pixels.len().unwrap_or(0);
-    let count = array.count;
-    let whole = count.checked_mul(values as u64).filter(|&whole| whole <= LONGEST_FORTRAN);
-    let Some(whole) = whole else {
-        return broken("is long and in Fortran order: save it again after numpy.ascontiguousarray");
-    };
-    if len.saturating_sub(array.start) < whole {
-        return broken("is in Fortran order and ends early, so that no picture is whole");
-    }
-    let order = c_order(shape, values);
-    let together = (GATHERED / values).max(1) as u64;
-    let mut first = 0;
-    while first < count {
-        let now = together.min(count - first) as usize;
-        let mut pictures = vec![0; now * values];
-        let mut run = vec![0; now];
-        reader.seek(SeekFrom::Start(array.start + first))?;
-        for (k, &value) in order.iter().enumerate() {
-            if k > 0 {
-                pass_over(reader, count - now as u64)?;
-            }
-            reader.read_exact(&mut run)?;
-            for (picture, &byte) in pictures.chunks_exact_mut(values).zip(&run) {
-                picture[value] = byte;
-            }
-        }
-        for (row, picture) in (first..).zip(pictures.chunks_exact(values)) {
-            walk.record_bytes(place.join(&format!("row {row}")), array.pixels.file(picture))?;
-        }
-        first += now as u64;
-    }
-    Ok(())
-}
-
-/// Where in a picture each of its values belongs, in the order of the file.
-fn c_order(shape: &[u64], values: usize) -> Vec<usize> {
-    let mut index = vec![0; shape.len()];
-    let mut order = Vec::with_capacity(values);
-    for _ in 0..values {
-        let place = shape.iter().zip(&index).fold(0, |place, (&len, &at)| place * len + at);
-        order.push(place as usize);
-        for (at, &len) in index.iter_mut().zip(shape) {
-            *at += 1;
-            if *at < len {
-                break;
-            }
-            *at = 0;
-        }
-    }
-    order
-}
-
-/// Goes on by `bytes`; a seek throws away what was read ahead, so it has to be worth it.
-fn pass_over(reader: &mut dyn ReadSeek, bytes: u64) -> io::Result<()> {
-    if bytes > 1 << 16 {
-        reader.seek_relative(bytes as i64)
-    } else {
-        io::copy(&mut reader.take(bytes), &mut io::sink()).map(|_| ())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,11 +145,5 @@ mod tests {
         for shape in [&[][..], &[5], &[5, 7], &[5, 4, 6, 2], &[5, 0, 6], &[1, u64::MAX, 2], &[1, 2, 3, 4, 5]] {
             assert_eq!(found(shape), None, "{shape:?}");
         }
-    }
-
-    #[test]
-    fn fortran_order_turns_round() {
-        // A picture of 2 x 3: down the columns first.
-        assert_eq!(c_order(&[2, 3], 6), [0, 3, 1, 4, 2, 5]);
     }
 }
