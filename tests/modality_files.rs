@@ -153,6 +153,40 @@ fn odd_but_valid_pictures_agree_with_another_program() {
     }
 }
 
+/// Files of every kind, each cut or with some bytes replaced in several ways: bytes or an error, and soon.
+#[test]
+fn mutilated_files_are_quick_errors_or_bytes() {
+    let adapters = [image(ImageLayout::default()), audio(16_000, AudioFormat::Pcm16le)];
+    let mut noise = 1u64;
+    let mut random = |below: usize| {
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (noise >> 33) as usize % below.max(1)
+    };
+    let pictures = files("data/bad/pillow").into_iter().chain(files("data/bad/image-png-bugfixes"));
+    for path in files("data/audio/formats").into_iter().chain(pictures) {
+        let whole = std::fs::read(&path).unwrap();
+        for round in 0..6 {
+            let mut file = whole.clone();
+            match round {
+                0 => file.truncate(random(whole.len())),
+                // Headers are where damage does harm.
+                _ => (0..4).for_each(|_| {
+                    let at = random(if round % 2 == 0 { file.len() } else { file.len().min(200) });
+                    if let Some(byte) = file.get_mut(at) {
+                        *byte = [0, 0xff, 0x7f, random(256) as u8][random(4)];
+                    }
+                }),
+            }
+            for adapter in &adapters {
+                let start = Instant::now();
+                let _ = adapter.encode(&file);
+                let _ = describe(&mut std::io::Cursor::new(&file));
+                assert!(start.elapsed() < Duration::from_secs(10), "{}, {round}", path.display());
+            }
+        }
+    }
+}
+
 /// Kinds that nothing here decodes say which they are, and how to convert them.
 #[test]
 fn sounds_that_are_not_read_are_named() {
