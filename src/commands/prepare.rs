@@ -10,7 +10,7 @@ use megabyte::progress::Progress;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::output::{print, print_json};
+use super::output::{check_free, print, print_json};
 use crate::cli::PrepareArgs;
 
 /// Skipped files that are shown; the manifest lists all.
@@ -22,6 +22,9 @@ pub fn run(args: PrepareArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     data.include.extend(args.include);
     data.exclude.extend(args.exclude);
     data.column = args.column.or(data.column);
+    if !Manifest::is_begun(&args.out) {
+        check_free(&args.out, args.force)?;
+    }
     let existing = if args.force { Existing::Replace } else { Existing::Add };
     let summary = megabyte::data::prepare(&args.sources, &data, &args.out, existing, progress)?;
     if args.json {

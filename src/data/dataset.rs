@@ -58,7 +58,7 @@ impl Dataset {
         for info in manifest.shards.iter().filter(|info| split.is_none_or(|split| split == info.split)) {
             let path = folder.join(&info.file);
             if !path.is_file() {
-                return Err(Error::file(path, "is missing: run `megabyte prepare` again"));
+                return Err(Error::file(path, "is missing: run `megabyte prepare --force` again"));
             }
             let shard = Shard::open(&path)?;
             let (head, payload) = shard.checksums();
@@ -67,7 +67,7 @@ impl Dataset {
                 && shard.split() == info.split
                 && shard.layout() == manifest.layout();
             if !same {
-                let reason = "is not the shard that the manifest beside it names: run `megabyte prepare` again";
+                let reason = "is not the shard that the manifest beside it names: run `megabyte prepare --force` again";
                 return Err(Error::file(path, reason));
             }
             parts.push(Part::Shard(shard));

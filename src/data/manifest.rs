@@ -170,6 +170,11 @@ impl Manifest {
         folder.join(FILE).is_file() && !shards_in(folder).is_empty()
     }
 
+    /// Whether `prepare` is writing this folder, or has written it.
+    pub fn is_begun(folder: &Path) -> bool {
+        Self::is_at(folder) || folder.join(PARTIAL).is_file()
+    }
+
     /// Reads the manifest of a prepared folder.
     pub fn load(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);

@@ -130,7 +130,7 @@ impl Shard {
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).at(path)?;
         let map = map(&file).at(path)?;
-        let refuse = |reason: String| Error::file(path, format!("{reason}: run `megabyte prepare` again"));
+        let refuse = |reason: String| Error::file(path, format!("{reason}: run `megabyte prepare --force` again"));
         let (header, [index, names, payload]) = parse(&map).map_err(refuse)?;
         Ok(Shard { path: path.to_owned(), map, header, index, names, payload })
     }
@@ -227,7 +227,7 @@ impl Shard {
             Some(i) => format!("item {i} (`{}`) differs from its checksum", self.name(i)),
             None => "the payload's checksum is damaged".to_owned(),
         };
-        Err(Error::file(&self.path, format!("{what}: run `megabyte prepare` again")))
+        Err(Error::file(&self.path, format!("{what}: run `megabyte prepare --force` again")))
     }
 
     fn entry(&self, i: usize) -> Entry {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::manifest::{Manifest, PARTIAL, Skipped};
+use super::manifest::{Manifest, Skipped};
 use super::pattern::Patterns;
 use super::{Split, shard};
 use crate::error::IoContext;
@@ -85,8 +85,7 @@ fn walk_folder(source: &Path, patterns: &Patterns, found: &mut Walk) {
             return true;
         }
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        let prepared =
-            entry.file_type().is_dir() && (Manifest::is_at(entry.path()) || entry.path().join(PARTIAL).is_file());
+        let prepared = entry.file_type().is_dir() && Manifest::is_begun(entry.path());
         let below = entry.path().strip_prefix(source).unwrap_or(entry.path());
         !hidden && !prepared && !patterns.leaves_out(&below.to_string_lossy())
     };

@@ -72,6 +72,7 @@ mod tests {
     use symphonia::core::meta::MetadataOptions;
 
     use super::*;
+    use crate::modality::AudioChannels;
 
     /// The samples of a FLAC file by a decoder of other people.
     fn unflac(file: Vec<u8>, bits: u32) -> Vec<i32> {
@@ -130,6 +131,16 @@ mod tests {
                 assert_eq!(unflac(file, bits), samples(format, bytes), "{format:?}, {length} samples");
             }
         }
+    }
+
+    #[test]
+    fn flac_of_stereo_keeps_its_channels() {
+        let layout = AudioLayout { channels: AudioChannels::Stereo, ..AudioLayout::default() };
+        let bytes = tone(10_001);
+        // The last sample has no partner.
+        let file = flac(&layout, &bytes).unwrap();
+        assert_eq!(file[file.len() - 2..], bytes[20_000..]);
+        assert_eq!(unflac(file, 16), samples(AudioFormat::Pcm16le, &bytes[..20_000]));
     }
 
     #[test]

@@ -106,7 +106,7 @@ fn damaged_shards_are_refused() {
     copy(prepared, &folder);
     let shard = folder.join("test-00000.shard");
     let whole = fs::read(&shard).unwrap();
-    let again = "prepare` again";
+    let again = "prepare --force` again";
     let eval = || run!("eval", "--model", run, "--data", folder, "--device", "cpu");
     for len in [0, 100, whole.len() - 1] {
         fs::write(&shard, &whole[..len]).unwrap();
@@ -153,7 +153,7 @@ fn files_that_can_not_be_used_are_skipped_counted_and_listed() {
         assert!(done.stderr.contains(name), "{}", done.stderr);
     }
     let object = done.json();
-    assert_eq!((&object["files"], object["skipped"].as_array().unwrap().len()), (&8.into(), 3));
+    assert_eq!((&object["documents"], object["skipped"].as_array().unwrap().len()), (&8.into(), 3));
     for skipped in object["skipped"].as_array().unwrap() {
         assert!(!skipped["reason"].as_str().unwrap().is_empty() && skipped["path"].is_string(), "{skipped}");
     }

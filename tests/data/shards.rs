@@ -10,15 +10,16 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Two items, written by a program in another language from the format's description.
 const GOLDEN: &str = concat!(
-    "894d42530d0a1a0a02000000580000007b2273706c6974223a2276616c6964222c226974656d73223a322c22656e6473223a",
+    "894d42530d0a1a0a02000000840000007b2273706c6974223a2276616c6964222c226974656d73223a322c22656e6473223a",
     "312c226e616d6573223a372c227061796c6f6164223a382c226d6f64616c697479223a2274657874222c226c61796f757422",
-    "3a7b7d7d00000000000000000000000000000000000000000000000005000000010000008e4c7c1b99dbfd50e7a95185fead",
-    "5ee1448fa904a2fdd778eaf5f2dbfd629a990600000000000000070000000000000005000000000000000200000000000000",
-    "1878e767f1a09c64a9e3b73ffc1af306482097367e3809bbc800350d2b255dc0612e747874c3bc50e1ff306a8db4c668656c",
-    "6c6f0a00ff1c5b68cd51be0778",
+    "3a7b22626f6d223a226b656570222c226e65776c696e6573223a226b656570222c22656e636f64696e67223a22227d7d0000",
+    "0000000000000000000000000000000000000000000005000000010000008e4c7c1b99dbfd50e7a95185fead5ee1448fa904",
+    "a2fdd778eaf5f2dbfd629a9906000000000000000700000000000000050000000000000002000000000000001878e767f1a0",
+    "9c64a9e3b73ffc1af306482097367e3809bbc800350d2b255dc0612e747874c3bc3191b0b6141451fe68656c6c6f0a00ff1c",
+    "5b68cd51be0778",
 );
-/// Where the payload of the golden shard starts: 16 + 88 of header + 2 · 64 of index + 7 of names + 8 of checksum.
-const PAYLOAD: usize = 16 + 88 + 128 + 7 + 8;
+/// Where the payload of the golden shard starts: 16 + 132 of header + 2 · 64 of index + 7 of names + 8 of checksum.
+const PAYLOAD: usize = 16 + 132 + 128 + 7 + 8;
 
 fn golden() -> Vec<u8> {
     let digits: Vec<u32> = GOLDEN.chars().map(|digit| digit.to_digit(16).unwrap()).collect();
@@ -224,7 +225,7 @@ proptest! {
         shard.truncate(keep);
         shard.append(&mut bytes);
         if let Ok(shard) = open(folder.path(), &shard) {
-            prop_assert_eq!(shard.verify().is_ok(), keep >= 263);
+            prop_assert_eq!(shard.verify().is_ok(), keep >= 307);
         }
         let _ = open(folder.path(), &forged(&header, &[], b"", b""));
     }

@@ -144,7 +144,7 @@ fn tiff_files_by_hand() {
             .map(|i| i as f32 / 40.0)
             .flat_map(|value| if big { value.to_be_bytes() } else { value.to_le_bytes() })
             .collect();
-        let of_floats: Vec<u8> = (0..48).map(|i| (i as f32 / 40.0 * 255.0).round() as u8).collect();
+        let of_floats: Vec<u8> = (0..48).map(|i| (f64::from(i as f32 / 40.0) * 255.0).round() as u8).collect();
         let one = |bits: u16, kind: u16| vec![(258, vec![bits]), (262, vec![kind]), (277, vec![1])];
         let with = |mut entries: Vec<_>, more: (u16, Vec<u16>)| {
             entries.push(more);

@@ -18,7 +18,7 @@ fn pass(layout: &Layout, start: Vec<u8>, len: u64, ratio: f64) -> Behind {
 
 #[test]
 fn text_and_bytes_are_never_held_whole() {
-    const LEN: u64 = 50_000_000;
+    const LEN: u64 = 20_000_000;
     for layout in [
         Layout::Bytes(BytesLayout {}),
         Layout::Text(TextLayout::default()),
@@ -52,6 +52,6 @@ fn sound_is_never_held_whole() {
     assert_eq!((same.written, same.last[7]), (LEN - 44, pattern(LEN - 1)));
     assert!(same.most < 1_000_000, "{} ahead", same.most);
     let mono = pass(&layout(AudioChannels::Mono, AudioFormat::Mulaw8), header(2, 48_000), LEN, 12.0);
-    assert_eq!(mono.written, (LEN - 44) / 12 + 1);
+    assert_eq!(mono.written, (LEN - 44) / 12);
     assert!(mono.most < 1_000_000, "{} ahead", mono.most);
 }

@@ -78,7 +78,7 @@ pub(super) fn prepared(args: &InspectArgs, progress: &dyn Progress) -> anyhow::R
     let data = Dataset::open(path, None)?;
     let total = manifest.total();
     if (data.len() as u64, data.bytes()) != (total.items, total.bytes) {
-        let reason = "counts other items than the shards hold: run `megabyte prepare` again";
+        let reason = "counts other items than the shards hold: run `megabyte prepare --force` again";
         return Err(Error::file(path.join("manifest.json"), reason).into());
     }
     if verify {

@@ -14,7 +14,6 @@ mod budget;
 mod cifar;
 mod compressed;
 mod content;
-mod detect;
 mod fence;
 mod gate;
 mod idx;

@@ -4,12 +4,11 @@ use std::io::Read;
 
 use super::budget::Budget;
 use super::content::{Content, Source};
-use super::detect::detect;
 use super::fence::{Step, Stop, broken};
 use super::kind::Kind;
 use super::{Found, Options, Record, cifar, idx, jsonl, name, numpy, parquet, sheet, tar, zip};
 use crate::Result;
-use crate::modality::Modality;
+use crate::modality::{Modality, detect};
 
 /// Containers in containers: a `.tar.gz` in a `.zip` is three.
 const DEPTH: u32 = 4;

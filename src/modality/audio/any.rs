@@ -56,6 +56,9 @@ pub(super) struct Any<'a> {
     found: u64,
 }
 
+/// Samples that a decoder makes room for before it has seen any.
+const MAX_SAMPLES: u64 = 1 << 22;
+
 /// The track that is decoded.
 struct Track {
     id: u32,
@@ -102,8 +105,12 @@ impl Track {
             channels: params.channels.as_ref().map(|channels| channels.count()),
             frames: track.num_frames,
         };
+        // Decoders make room for what a header promises, and a damaged one promises gigabytes.
+        let mut params = params.clone();
+        let room = MAX_SAMPLES / header.channels.unwrap_or(1).max(1) as u64;
+        params.max_frames_per_packet = params.max_frames_per_packet.filter(|&frames| frames <= room);
         let options = AudioDecoderOptions::default();
-        let decoder = symphonia::default::get_codecs().make_audio_decoder(params, &options).map_err(|refusal| {
+        let decoder = symphonia::default::get_codecs().make_audio_decoder(&params, &options).map_err(|refusal| {
             match unread(params.codec) {
                 Some(codec) => {
                     Error::Content(format!("looks like {name}, but holds {codec}, which isn't read here; {CONVERT}"))

@@ -33,7 +33,9 @@ pub(super) fn plain(input: &mut dyn Input) -> Option<Plain> {
     let mut decoder = Decoder::new(BufReader::new(input)).ok()?;
     let (width, height) = decoder.dimensions().ok()?;
     let number = |decoder: &mut Decoder<_>, tag| decoder.find_tag_unsigned::<u16>(tag).ok().flatten();
-    let bits = number(&mut decoder, Tag::BitsPerSample).unwrap_or(1);
+    // One number a channel; the decoder has seen to it that they are equal.
+    let bits = decoder.find_tag_unsigned_vec::<u16>(Tag::BitsPerSample).ok()?;
+    let bits = bits.and_then(|bits| bits.first().copied()).unwrap_or(1);
     let samples = number(&mut decoder, Tag::SamplesPerPixel).unwrap_or(1);
     let palette = match number(&mut decoder, Tag::PhotometricInterpretation)? {
         PALETTE if matches!(bits, 1 | 2 | 4 | 8) => {
