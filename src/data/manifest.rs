@@ -57,7 +57,7 @@ pub struct ShardInfo {
     pub items: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// XXH3-64 of everything before the payload, as 16 hexadecimal digits.
+    /// XXH3-64 of everything but the payload, as 16 hexadecimal digits.
     pub head_xxh3: String,
     /// XXH3-64 of the payload.
     pub payload_xxh3: String,

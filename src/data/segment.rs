@@ -30,7 +30,7 @@ impl<'a> Segment<'a> {
         Segment { out, layout, open: [None, None, None], next, done: Vec::new(), bytes: 0 }
     }
 
-    pub(super) fn push(&mut self, split: Split, name: &str, bytes: &[u8], ends: bool) -> Result<()> {
+    pub(super) fn push(&mut self, split: Split, name: &str, bytes: &[u8], hash: [u8; 32], ends: bool) -> Result<()> {
         let slot = split as usize;
         let full = |writer: &mut ShardWriter| {
             writer.bytes() > 0 && writer.bytes().saturating_add(bytes.len() as u64) > SHARD_BYTES
@@ -47,7 +47,7 @@ impl<'a> Segment<'a> {
             }
         };
         self.bytes += bytes.len() as u64;
-        writer.push(name, bytes, ends)
+        writer.push_hashed(name, bytes, hash, ends)
     }
 
     /// Whether it is time to name the shards.

@@ -2,19 +2,21 @@
 //!
 //! # Format, version 2
 //!
-//! All integers are little-endian; nothing is aligned; nothing follows the last field.
+//! All integers are little-endian; nothing is aligned; nothing follows the last field. What describes the items comes
+//! after them, so that a writer needs to write every byte once.
 //!
-//! | offset          | bytes | field                                                                       |
-//! |-----------------|-------|-----------------------------------------------------------------------------|
-//! | 0               | 8     | magic `89 4D 42 53 0D 0A 1A 0A` (`\x89MBS\r\n\x1a\n`)                         |
-//! | 8               | 4     | version, 2                                                                  |
-//! | 12              | 4     | H, bytes of the header                                                      |
-//! | 16              | H     | header, JSON                                                                |
-//! | 16 + H          | 64·N  | index, one entry an item                                                    |
-//! | 16 + H + 64·N   | M     | names, UTF-8, one after the other in the order of the items                 |
-//! | … + M           | 8     | XXH3-64 of everything before this field                                     |
-//! | … + 8           | P     | payload: the items' bytes, one after the other                              |
-//! | … + P           | 8     | XXH3-64 of the payload                                                      |
+//! | offset            | bytes | field                                                         |
+//! |-------------------|-------|---------------------------------------------------------------|
+//! | 0                 | 8     | magic `89 4D 42 53 0D 0A 1A 0A` (`\x89MBS\r\n\x1a\n`)           |
+//! | 8                 | 4     | version, 2                                                    |
+//! | 12                | 4     | 0                                                             |
+//! | 16                | P     | payload: the items' bytes, one after the other                |
+//! | 16 + P            | 64·N  | index, one entry an item                                      |
+//! | 16 + P + 64·N     | M     | names, UTF-8, one after the other in the order of the items   |
+//! | … + M             | H     | header, JSON                                                  |
+//! | … + H             | 8     | XXH3-64 of the payload                                        |
+//! | … + 8             | 8     | H                                                             |
+//! | … + 8             | 8     | XXH3-64 of everything before this field, without the payload  |
 //!
 //! The header is `{"split": "train", "items": N, "ends": E, "names": M, "payload": P, "modality": …, "layout": {…}}`: E
 //! items end a document, and the last two are a [`Layout`]. An entry of the index is
@@ -33,15 +35,14 @@
 //! found by bisection, without a table in memory.
 //!
 //! The lengths account for every byte of the file, so one that is too short or too long is refused. Opening checks
-//! everything but the payload; [`Shard::verify`] checks that. Version 1 had the item's length in place of the second
-//! field, and no E.
+//! everything but the payload; [`Shard::verify`] checks that. Version 1 described the items before they came.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::Split;
 use crate::error::IoContext;
@@ -53,12 +54,12 @@ pub const MAGIC: [u8; 8] = *b"\x89MBS\r\n\x1a\n";
 /// The version that is written and read.
 pub const VERSION: u32 = 2;
 
-/// Bytes of magic, version and header length.
+/// Bytes before the payload.
 pub(super) const PREFIX: usize = 16;
+/// Bytes after the header.
+const TAIL: usize = 24;
 /// Bytes of an index entry.
 pub(super) const ENTRY: usize = 64;
-/// Bytes of a checksum.
-pub(super) const CHECKSUM: usize = 8;
 /// A document ends with this item.
 pub(super) const ENDS: u32 = 1;
 
@@ -118,10 +119,9 @@ pub struct Shard {
     path: PathBuf,
     map: Mmap,
     header: Header,
-    /// Where index, names and payload start in the file.
+    /// Where index and names start in the file; the payload starts behind the prefix.
     index: usize,
     names: usize,
-    payload: usize,
 }
 
 impl Shard {
@@ -131,8 +131,8 @@ impl Shard {
         let file = File::open(path).at(path)?;
         let map = map(&file).at(path)?;
         let refuse = |reason: String| Error::file(path, format!("{reason}: run `megabyte prepare --force` again"));
-        let (header, [index, names, payload]) = parse(&map).map_err(refuse)?;
-        Ok(Shard { path: path.to_owned(), map, header, index, names, payload })
+        let (header, [index, names]) = parse(&map).map_err(refuse)?;
+        Ok(Shard { path: path.to_owned(), map, header, index, names })
     }
 
     /// The file.
@@ -177,8 +177,7 @@ impl Shard {
     pub fn item(&self, i: usize) -> (&[u8], bool) {
         let entry = self.entry(i);
         let end = if i + 1 < self.len() { self.entry(i + 1).offset } else { self.header.payload };
-        let bytes = &self.map[self.payload + entry.offset as usize..self.payload + end as usize];
-        (bytes, entry.flags & ENDS != 0)
+        (&self.payload()[entry.offset as usize..end as usize], entry.flags & ENDS != 0)
     }
 
     /// The last item that starts at or before a place in the stream of bytes or, `with_ends`, of bytes and
@@ -209,17 +208,20 @@ impl Shard {
         self.entry(i).hash
     }
 
-    /// The checksum of everything before the payload, and that of the payload, as they stand in the file.
+    /// The checksum of everything but the payload, and that of the payload, as they stand in the file.
     pub fn checksums(&self) -> (u64, u64) {
-        let at = |end: usize| u64::from_le_bytes(std::array::from_fn(|i| self.map[end - CHECKSUM + i]));
-        (at(self.payload), at(self.map.len()))
+        let len = self.map.len();
+        (u64_at(&self.map, len - 8), u64_at(&self.map, len - TAIL))
+    }
+
+    fn payload(&self) -> &[u8] {
+        &self.map[PREFIX..self.index]
     }
 
     /// Reads the whole payload and compares it with its checksum; where it differs, the error names the first item
     /// that changed.
     pub fn verify(&self) -> Result<()> {
-        let payload = &self.map[self.payload..self.map.len() - CHECKSUM];
-        if xxh3_64(payload) == self.checksums().1 {
+        if xxh3_64(self.payload()) == self.checksums().1 {
             return Ok(());
         }
         let changed = (0..self.len()).find(|&i| *blake3::hash(self.item(i).0).as_bytes() != self.hash(i));
@@ -245,41 +247,52 @@ fn map(file: &File) -> std::io::Result<Mmap> {
     unsafe { Mmap::map(file) }
 }
 
-/// Checks a shard up to its payload. Returns the header and where index, names and payload start; every range that the
-/// index names lies inside the file.
-fn parse(file: &[u8]) -> Result<(Header, [usize; 3]), String> {
-    let cut_short = || "is cut short".to_owned();
+fn u64_at(file: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(std::array::from_fn(|i| file[at + i]))
+}
+
+/// The checksum of everything but the payload.
+pub(super) fn checksum_around(before: &[u8], after: &[u8]) -> u64 {
+    let mut checksum = Xxh3::new();
+    checksum.update(before);
+    checksum.update(after);
+    checksum.digest()
+}
+
+/// Checks everything but the payload. Returns the header and where index and names start; every range that the index
+/// names lies inside the file.
+fn parse(file: &[u8]) -> Result<(Header, [usize; 2]), String> {
     if !file.starts_with(&MAGIC) {
-        return Err(if MAGIC.starts_with(file) { cut_short() } else { "is no shard".to_owned() });
+        let what = if MAGIC.starts_with(file) { "is cut short" } else { "is no shard" };
+        return Err(what.to_owned());
     }
-    let u32_at = |at: usize| file.get(at..).and_then(<[u8]>::first_chunk).copied().map(u32::from_le_bytes);
-    let version = u32_at(8).ok_or_else(cut_short)?;
+    let version = file.get(8..).and_then(<[u8]>::first_chunk).copied().map(u32::from_le_bytes).ok_or("is cut short")?;
     if version != VERSION {
         return Err(format!("is a shard of version {version}, this program reads {VERSION}"));
     }
-    let header_len = u32_at(12).ok_or_else(cut_short)? as usize;
-    let index = PREFIX.checked_add(header_len).ok_or_else(cut_short)?;
-    let header = file.get(PREFIX..index).ok_or_else(cut_short)?;
-    let header: Header = serde_json::from_slice(header).map_err(|error| format!("has a damaged header ({error})"))?;
+    let damaged = || "is cut short, or damaged at its end".to_owned();
+    let end = file.len().checked_sub(TAIL).filter(|&end| end >= PREFIX).ok_or_else(damaged)?;
+    let header_len = usize::try_from(u64_at(file, end + 8)).map_err(|_| damaged())?;
+    let header_at = end.checked_sub(header_len).filter(|&at| at >= PREFIX).ok_or_else(damaged)?;
+    let header: Header = serde_json::from_slice(&file[header_at..end]).map_err(|_| damaged())?;
     header.layout.validate().map_err(|error| format!("has a damaged header ({error})"))?;
 
     let sizes = || {
+        let index = PREFIX.checked_add(usize::try_from(header.payload).ok()?)?;
         let names = usize::try_from(header.items).ok()?.checked_mul(ENTRY)?.checked_add(index)?;
-        let head = names.checked_add(usize::try_from(header.names).ok()?)?;
-        let payload = head.checked_add(CHECKSUM)?;
-        let total = payload.checked_add(usize::try_from(header.payload).ok()?)?.checked_add(CHECKSUM)?;
-        Some((names, head, payload, total))
+        let total = names.checked_add(usize::try_from(header.names).ok()?)?;
+        Some((index, names, total))
     };
-    let (names, head, payload, total) = sizes().ok_or("has a damaged header (sizes)")?;
-    if total != file.len() {
-        return Err(format!("has {} bytes where its header says {total}", file.len()));
+    let (index, names, total) = sizes().ok_or("has a damaged header (sizes)")?;
+    if total != header_at {
+        let (found, said) = (file.len(), total.saturating_add(header_len + TAIL));
+        return Err(format!("has {found} bytes where its header says {said}"));
     }
-    let checksum = u64::from_le_bytes(std::array::from_fn(|i| file[head + i]));
-    if xxh3_64(&file[..head]) != checksum {
+    if checksum_around(&file[..PREFIX], &file[index..file.len() - 8]) != u64_at(file, file.len() - 8) {
         return Err("differs from its checksum".to_owned());
     }
-    check_index(&header, &file[index..names], &file[names..head])?;
-    Ok((header, [index, names, payload]))
+    check_index(&header, &file[index..names], &file[names..header_at])?;
+    Ok((header, [index, names]))
 }
 
 /// Checks that the entries cover names and payload exactly.

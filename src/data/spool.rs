@@ -141,18 +141,18 @@ impl Spooled {
         self.hash
     }
 
-    /// Reads the next `len` bytes, which are there, into `piece`.
-    pub(super) fn read(&mut self, len: usize, piece: &mut Vec<u8>) -> Result<()> {
-        piece.clear();
+    /// The next `len` bytes, which are there.
+    pub(super) fn next(&mut self, len: usize) -> Result<&[u8]> {
         match &mut self.file {
             None => {
-                piece.extend_from_slice(&self.memory[self.at..self.at + len]);
                 self.at += len;
-                Ok(())
+                Ok(&self.memory[self.at - len..self.at])
             }
+            // What was in memory has gone to the file, and this has its place.
             Some(file) => {
-                piece.resize(len, 0);
-                file.read_exact(piece).at(&self.folder)
+                self.memory.resize(len, 0);
+                file.read_exact(&mut self.memory).at(&self.folder)?;
+                Ok(&self.memory)
             }
         }
     }
@@ -173,10 +173,9 @@ mod tests {
             assert_eq!(spool.file.is_some(), len > EACH);
             let mut spooled = spool.finish().unwrap();
             assert_eq!((spooled.len(), spooled.hash()), (len as u64, *blake3::hash(&bytes).as_bytes()));
-            let (mut piece, mut back) = (Vec::new(), Vec::new());
+            let mut back = Vec::new();
             while back.len() < len {
-                spooled.read((len - back.len()).min(70_001), &mut piece).unwrap();
-                back.extend_from_slice(&piece);
+                back.extend_from_slice(spooled.next((len - back.len()).min(70_001)).unwrap());
             }
             assert!(back == bytes);
         }

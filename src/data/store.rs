@@ -79,14 +79,14 @@ impl Store<'_> {
         };
         // Pieces end between the units of the layout.
         let most = split::cut_unit(self.layout).map_or(len, |unit| ITEM_BYTES / unit as u64 * unit as u64).max(1);
-        let mut piece = Vec::new();
         let mut pieces = 0;
         for (split, range) in parts {
             let mut start = range.start;
             while start < range.end {
                 let end = (start + most).min(range.end);
-                document.read((end - start) as usize, &mut piece)?;
-                self.segment.push(split, name, &piece, self.adapter.ends_with_symbol() && end == len)?;
+                let piece = document.next((end - start) as usize)?;
+                let hash = if end - start == len { hash } else { *blake3::hash(piece).as_bytes() };
+                self.segment.push(split, name, piece, hash, self.adapter.ends_with_symbol() && end == len)?;
                 pieces += 1;
                 start = end;
             }

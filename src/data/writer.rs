@@ -1,14 +1,14 @@
 //! Writes shards.
 
-use std::fs::{File, Permissions};
-use std::io::{BufWriter, Seek, Write};
+use std::fs::Permissions;
+use std::io::{BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::Xxh3;
 
-use super::shard::{ENDS, Entry, Header, MAGIC, VERSION};
+use super::shard::{ENDS, Entry, Header, MAGIC, PREFIX, VERSION, checksum_around};
 use super::{ShardInfo, Split};
 use crate::Result;
 use crate::error::IoContext;
@@ -24,13 +24,12 @@ pub(super) fn temporary(folder: &Path) -> Result<NamedTempFile> {
         .at(folder)
 }
 
-/// Gathers items, and writes them as one shard at the end. The payload waits in a nameless file, because the index,
-/// which stands before it, is known last.
+/// Writes items as they come into a hidden file beside the shard's place, and what describes them at the end.
 pub struct ShardWriter {
     path: PathBuf,
     split: Split,
     layout: Layout,
-    spool: BufWriter<File>,
+    file: BufWriter<NamedTempFile>,
     checksum: Xxh3,
     index: Vec<u8>,
     names: String,
@@ -42,12 +41,13 @@ pub struct ShardWriter {
 impl ShardWriter {
     /// Begins a shard that will be `path`, in a folder that exists.
     pub fn new(path: &Path, split: Split, layout: &Layout) -> Result<Self> {
-        let folder = folder_of(path);
+        let mut file = BufWriter::with_capacity(1 << 18, temporary(folder_of(path))?);
+        file.write_all(&prefix()).at(path)?;
         Ok(ShardWriter {
             path: path.to_owned(),
             split,
             layout: layout.clone(),
-            spool: BufWriter::with_capacity(1 << 16, tempfile::tempfile_in(folder).at(folder)?),
+            file,
             checksum: Xxh3::new(),
             index: Vec::new(),
             names: String::new(),
@@ -64,6 +64,11 @@ impl ShardWriter {
 
     /// Adds an item; `ends`: a document ends with it.
     pub fn push(&mut self, name: &str, bytes: &[u8], ends: bool) -> Result<()> {
+        self.push_hashed(name, bytes, *blake3::hash(bytes).as_bytes(), ends)
+    }
+
+    /// Adds an item whose BLAKE3 hash is known.
+    pub(super) fn push_hashed(&mut self, name: &str, bytes: &[u8], hash: [u8; 32], ends: bool) -> Result<()> {
         // A name is at most a path, far below the four GiB that its length field could say.
         let name_len = u32::try_from(name.len()).expect("a name is shorter than 4 GiB");
         let entry = Entry {
@@ -72,9 +77,9 @@ impl ShardWriter {
             name_offset: self.names.len() as u64,
             name_len,
             flags: if ends { ENDS } else { 0 },
-            hash: *blake3::hash(bytes).as_bytes(),
+            hash,
         };
-        self.spool.write_all(bytes).at(&self.path)?;
+        self.file.write_all(bytes).at(&self.path)?;
         self.checksum.update(bytes);
         self.index.extend_from_slice(&entry.to_bytes());
         self.names.push_str(name);
@@ -92,7 +97,7 @@ impl ShardWriter {
         Ok(info)
     }
 
-    /// Writes the shard beside its place: it appears when the caller renames the file.
+    /// Completes the shard beside its place: it appears when the caller renames the file.
     pub(super) fn finish_unnamed(self) -> Result<(NamedTempFile, ShardInfo)> {
         let path = self.path;
         let header = Header {
@@ -104,24 +109,19 @@ impl ShardWriter {
             layout: self.layout,
         };
         let header = serde_json::to_vec(&header).expect("a header has string keys only");
-        let mut head = Vec::with_capacity(16 + header.len() + self.index.len() + self.names.len());
-        head.extend_from_slice(&MAGIC);
-        head.extend_from_slice(&VERSION.to_le_bytes());
-        head.extend_from_slice(&u32::try_from(header.len()).expect("a header is short").to_le_bytes());
-        head.extend_from_slice(&header);
-        head.extend_from_slice(&self.index);
-        head.extend_from_slice(self.names.as_bytes());
-        let (head_sum, payload_sum) = (xxh3_64(&head), self.checksum.digest());
+        let payload_sum = self.checksum.digest();
+        let mut after = self.index;
+        after.extend_from_slice(self.names.as_bytes());
+        after.extend_from_slice(&header);
+        after.extend_from_slice(&payload_sum.to_le_bytes());
+        after.extend_from_slice(&(header.len() as u64).to_le_bytes());
+        let head_sum = checksum_around(&prefix(), &after);
+        after.extend_from_slice(&head_sum.to_le_bytes());
 
-        let mut spool = self.spool.into_inner().map_err(|error| error.into_error()).at(&path)?;
-        spool.rewind().at(&path)?;
-        let mut file = temporary(folder_of(&path))?;
-        let out = file.as_file_mut();
-        out.write_all(&head).at(&path)?;
-        out.write_all(&head_sum.to_le_bytes()).at(&path)?;
-        std::io::copy(&mut spool, out).at(&path)?;
-        out.write_all(&payload_sum.to_le_bytes()).at(&path)?;
-        out.sync_all().at(&path)?;
+        let mut file = self.file;
+        file.write_all(&after).at(&path)?;
+        let file = file.into_inner().map_err(|error| error.into_error()).at(&path)?;
+        file.as_file().sync_all().at(&path)?;
 
         let info = ShardInfo {
             file: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
@@ -133,6 +133,14 @@ impl ShardWriter {
         };
         Ok((file, info))
     }
+}
+
+/// What stands before the payload.
+fn prefix() -> [u8; PREFIX] {
+    let mut prefix = [0; PREFIX];
+    prefix[..8].copy_from_slice(&MAGIC);
+    prefix[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    prefix
 }
 
 fn folder_of(path: &Path) -> &Path {
