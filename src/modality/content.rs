@@ -197,8 +197,8 @@ pub fn decoding() -> bool {
 
 /// Runs a decoder on content that may be hostile, of which `content` holds at least the first bytes. A decoder that
 /// panics gives an error like one that refuses, so that one file can't end the preparation of a million others. This is
-/// the only place that catches panics.
-pub(crate) fn contained<T>(content: &[u8], decode: impl FnOnce() -> Result<T>) -> Result<T> {
+/// the only place that catches panics; a hook asks [`decoding`] whether to be silent about one.
+pub fn contained<T>(content: &[u8], decode: impl FnOnce() -> Result<T>) -> Result<T> {
     // Nothing that the decoder changed outlives the panic, so there is no broken state to see.
     let outer = DECODING.replace(true);
     let decoded = catch_unwind(AssertUnwindSafe(decode));

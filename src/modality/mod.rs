@@ -20,8 +20,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
-pub(crate) use content::contained;
-pub use content::{Detected, decoding, detect};
+pub use content::{Detected, contained, decoding, detect};
 pub use describe::{Description, describe};
 pub use layout::{
     AudioChannels, AudioFormat, AudioLayout, Bom, BytesLayout, Channels, Filter, Fit, ImageLayout, Newlines, Scan,

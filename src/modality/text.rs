@@ -2,10 +2,10 @@
 
 use std::io::Write;
 
-use encoding_rs::{Decoder, DecoderResult, Encoding};
+use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 
 use super::bytes::{BLOCK, blocks};
-use super::{Adapter, Bom, Input, Newlines, TextLayout, unwritable};
+use super::{Adapter, Bom, Input, Newlines, TextLayout, content, unwritable};
 use crate::{Error, Result};
 
 /// The byte order mark in UTF-8.
@@ -30,6 +30,9 @@ impl Adapter for TextAdapter {
     fn encode_to(&self, input: &mut dyn Input, out: &mut dyn Write) -> Result<()> {
         let mut cleaner = Cleaner::new(&self.layout, out);
         let mut transcoder = Transcoder::new(&self.layout.encoding);
+        if let Some(transcoder) = &transcoder {
+            transcoder.check_mark(&content::head(input)?)?;
+        }
         blocks(input, |block| match &mut transcoder {
             Some(transcoder) => transcoder.push(block, false, &mut |text| cleaner.push(text)),
             None => cleaner.push(block),
@@ -80,6 +83,18 @@ impl Transcoder {
         // The mark stays here: whether it goes is another key's business.
         let decoder = encoding.new_decoder_without_bom_handling();
         Some(Transcoder { decoder, position: 0, text: vec![0; 2 * BLOCK] })
+    }
+
+    /// Refuses text with the mark of another Unicode encoding: UTF-16 in the wrong order is valid and nonsense.
+    fn check_mark(&self, head: &[u8]) -> Result<()> {
+        let named = self.decoder.encoding();
+        match Encoding::for_bom(head) {
+            Some((marked, _)) if marked != named && [UTF_8, UTF_16LE, UTF_16BE].contains(&named) => {
+                let (marked, named) = (marked.name(), named.name());
+                Err(Error::Content(format!("begins with the mark of {marked}, but `data.encoding` names {named}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn push(&mut self, mut block: &[u8], last: bool, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {

@@ -1,9 +1,11 @@
 //! Long content is handed on while it is read.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use megabyte::modality::{AudioChannels, AudioFormat, AudioLayout, BytesLayout, Layout, Newlines, TextLayout};
+use megabyte::modality::{
+    AudioChannels, AudioFormat, AudioLayout, BytesLayout, Description, Layout, Newlines, TextLayout, describe,
+};
 
 use crate::input::{Behind, Endless, pattern};
 
@@ -54,4 +56,17 @@ fn sound_is_never_held_whole() {
     let mono = pass(&layout(AudioChannels::Mono, AudioFormat::Mulaw8), header(2, 48_000), LEN, 12.0);
     assert_eq!(mono.written, (LEN - 44) / 12);
     assert!(mono.most < 1_000_000, "{} ahead", mono.most);
+}
+
+#[test]
+fn files_beyond_four_gibibytes_have_their_whole_length() {
+    const SAMPLES: u64 = 6_000_000_000;
+    let mut start = b"RF64\xff\xff\xff\xffWAVEds64\x1c\0\0\0".to_vec();
+    start.extend([SAMPLES + 72, SAMPLES, SAMPLES / 4].map(u64::to_le_bytes).concat());
+    start.extend([0; 4]);
+    start.extend(&header(2, 48_000)[12..]);
+    let mut file = Endless { len: SAMPLES + start.len() as u64, start, at: 0, read: Arc::default() };
+    let Some(Description::Sound { seconds: Some(seconds), channels: 2, .. }) = describe(&mut file) else { panic!() };
+    assert_eq!(seconds, SAMPLES as f64 / 4.0 / 48_000.0);
+    assert!(file.read.load(Ordering::SeqCst) < 1_000_000, "only headers are read");
 }

@@ -85,6 +85,15 @@ fn malformed_text_is_refused_with_its_place() {
     }
 }
 
+#[test]
+fn the_mark_of_another_encoding_is_refused() {
+    let error = encode(&layout(Bom::Keep, Newlines::Keep, "utf-16"), b"\xfe\xff\0a", &[1]).unwrap_err().to_string();
+    assert!(error.contains("UTF-16BE") && error.contains("UTF-16LE"), "{error}");
+    // To others such bytes are letters.
+    let letters = encode(&layout(Bom::Keep, Newlines::Keep, "windows-1251"), b"\xff\xfe", &[1]).unwrap();
+    assert_eq!(letters, "яю".as_bytes());
+}
+
 /// A mark is left out only at the start, and half a mark is text.
 #[test]
 fn half_a_mark_stays() {

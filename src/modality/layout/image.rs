@@ -1,63 +1,8 @@
-//! The layouts: what has to be known to read the bytes of a sequence as text, a picture or a sound.
+//! The layout of pictures.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
-
-/// What happens to the byte order mark that begins some UTF-8 files.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Bom {
-    /// It stays.
-    #[default]
-    Keep,
-    /// It is left out.
-    Strip,
-}
-
-/// What happens to the ends of lines.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Newlines {
-    /// They stay.
-    #[default]
-    Keep,
-    /// CR LF and a CR alone become LF.
-    Lf,
-}
-
-/// Text. By default its bytes as they are. A document ends with the end-of-sequence symbol where the model has one.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TextLayout {
-    /// What happens to a byte order mark.
-    pub bom: Bom,
-    /// What happens to the ends of lines.
-    pub newlines: Newlines,
-    /// The encoding that files are in, by a label of the WHATWG Encoding Standard (`windows-1251`, `utf-16le`); they
-    /// become UTF-8. Empty: no encoding is assumed.
-    pub encoding: String,
-}
-
-impl TextLayout {
-    pub(super) fn validate(&self) -> Result<()> {
-        if self.encoding.is_empty()
-            || encoding_rs::Encoding::for_label_no_replacement(self.encoding.as_bytes()).is_some()
-        {
-            return Ok(());
-        }
-        let reason = format!(
-            "is `{}`, which names no encoding; expected a label such as `utf-8`, `windows-1251` or `utf-16le`",
-            self.encoding
-        );
-        Err(Error::config("data.encoding", reason))
-    }
-}
-
-/// Any file, as it is. It ends with the end-of-sequence symbol where the model has one.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct BytesLayout {}
 
 /// Bytes of a pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,7 +113,7 @@ impl ImageLayout {
         self.len() == 0
     }
 
-    pub(super) fn validate(&self) -> Result<()> {
+    pub(in super::super) fn validate(&self) -> Result<()> {
         for (key, side) in [("data.width", self.width), ("data.height", self.height)] {
             if side == 0 || side > 8192 {
                 return Err(Error::config(key, format!("is {side}, allowed is 1 to 8192")));
@@ -188,7 +133,7 @@ impl ImageLayout {
     }
 
     /// Replaces `size = 64` or `size = [64, 48]`, another spelling of width and height, by those.
-    pub(super) fn spell_size_out(keys: &mut toml::Table) -> Result<()> {
+    pub(in super::super) fn spell_size_out(keys: &mut toml::Table) -> Result<()> {
         let Some(size) = keys.remove("size") else { return Ok(()) };
         if keys.contains_key("width") || keys.contains_key("height") {
             return Err(Error::config(
@@ -211,89 +156,6 @@ impl ImageLayout {
         };
         keys.insert("width".to_owned(), width);
         keys.insert("height".to_owned(), height);
-        Ok(())
-    }
-}
-
-/// How a sample becomes bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AudioFormat {
-    /// 16-bit signed, least significant byte first, as in a WAV file (the paper's).
-    Pcm16le,
-    /// 16-bit unsigned (the sample + 32,768), most significant byte first: the byte that says more comes first, and
-    /// neighbouring levels have neighbouring bytes (Trilobyte, arXiv 2603.08683).
-    Pcm16be,
-    /// 8-bit linear, unsigned as in a WAV file.
-    Pcm8,
-    /// 8-bit mu-law (ITU-T G.711).
-    Mulaw8,
-}
-
-/// The channels of a sound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AudioChannels {
-    /// One: the mean of all channels of the file.
-    Mono,
-    /// Left and right samples by turns. A mono file is doubled. Of more channels (5.1 and others, in the order of WAV
-    /// files), the first two are left and right, and each side is the mean of its own and all others.
-    Stereo,
-}
-
-impl AudioChannels {
-    /// Samples of a frame.
-    pub fn count(self) -> usize {
-        match self {
-            AudioChannels::Mono => 1,
-            AudioChannels::Stereo => 2,
-        }
-    }
-}
-
-/// Samples of one rate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AudioLayout {
-    /// Frames (samples of one channel) a second; other rates are resampled.
-    pub rate: u32,
-    /// The channels.
-    pub channels: AudioChannels,
-    /// How a sample becomes bytes.
-    pub format: AudioFormat,
-    /// Frames at either end whose samples are all below this level are left out. In decibels relative to full scale,
-    /// so negative (-50 is quiet); 0: nothing is left out.
-    pub trim_db: f64,
-}
-
-impl Default for AudioLayout {
-    fn default() -> Self {
-        AudioLayout { rate: 16_000, channels: AudioChannels::Mono, format: AudioFormat::Pcm16le, trim_db: 0.0 }
-    }
-}
-
-impl AudioLayout {
-    /// Bytes of one sample of one channel.
-    pub fn bytes_per_sample(&self) -> usize {
-        match self.format {
-            AudioFormat::Pcm16le | AudioFormat::Pcm16be => 2,
-            AudioFormat::Pcm8 | AudioFormat::Mulaw8 => 1,
-        }
-    }
-
-    /// Bytes of one frame: a sample of every channel. Sound is cut between frames.
-    pub fn bytes_per_frame(&self) -> usize {
-        self.bytes_per_sample() * self.channels.count()
-    }
-
-    pub(super) fn validate(&self) -> Result<()> {
-        if !(1_000..=384_000).contains(&self.rate) {
-            return Err(Error::config("data.rate", format!("is {}, allowed is 1000 to 384000", self.rate)));
-        }
-        if !(-120.0..=0.0).contains(&self.trim_db) {
-            let reason = format!("is {}, allowed is -120 to 0: decibels below full scale, 0 for off", self.trim_db);
-            return Err(Error::config("data.trim_db", reason));
-        }
         Ok(())
     }
 }
