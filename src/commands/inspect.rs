@@ -1,5 +1,6 @@
 //! `megabyte inspect`: what a path is.
 
+mod describe;
 mod file;
 mod folder;
 mod model;
@@ -13,8 +14,8 @@ use std::path::Path;
 use megabyte::Error;
 use megabyte::config::DataConfig;
 use megabyte::data::shard::MAGIC;
-use megabyte::data::{Manifest, is_archive};
-use megabyte::modality::{Layout, Modality, detect};
+use megabyte::data::{Manifest, guess, is_archive};
+use megabyte::modality::Layout;
 use megabyte::progress::Progress;
 use serde_json::{Value, json};
 
@@ -71,14 +72,14 @@ pub fn run(args: InspectArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     };
     let report = if !metadata.is_dir() {
         let head = head(path)?;
-        let read_as = data.clone().unwrap_or_else(|| DataConfig::new(guess(&head)));
+        let data = data.map_or_else(|| Ok(DataConfig::new(guess(path)?)), Ok::<_, Error>)?;
         if head.starts_with(&MAGIC) {
             folder::shard(path, args.verify)?
-        } else if metadata.len() > LARGE || is_archive(path, &read_as)? {
-            folder::raw(path, data.as_ref(), progress)?
+        } else if metadata.len() > LARGE || is_archive(path, &data)? {
+            folder::raw(path, Some(&data), progress)?
         } else {
             let content = std::fs::read(path).map_err(|error| Error::io(path, error))?;
-            file::inspect(path, &content, data.as_ref())?
+            file::inspect(path, &content, &data)?
         }
     } else if Manifest::is_at(path) {
         folder::prepared(&args, progress)?
@@ -92,23 +93,10 @@ pub fn run(args: InspectArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     if args.json { print_json(&report.json) } else { print(report.text.trim_end()) }
 }
 
-/// The layout of a file: the one described, else the default of what its content looks like.
-fn layout_of(content: &[u8], data: Option<&DataConfig>) -> anyhow::Result<Layout> {
-    Ok(match data {
-        Some(data) => data.layout()?,
-        None => DataConfig::new(guess(content)).layout()?,
-    })
-}
-
 /// The first bytes of a file, enough to see what it is.
 fn head(path: &Path) -> megabyte::Result<Vec<u8>> {
     let mut head = Vec::new();
     let file = std::fs::File::open(path);
     file.and_then(|file| file.take(512).read_to_end(&mut head)).map_err(|error| Error::io(path, error))?;
     Ok(head)
-}
-
-/// What content looks like by its first bytes: a picture, a sound, or else text, which is any bytes.
-fn guess(content: &[u8]) -> Modality {
-    detect(content).modality.unwrap_or(Modality::Text)
 }

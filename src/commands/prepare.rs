@@ -1,5 +1,7 @@
 //! `megabyte prepare`: files to shards.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -13,7 +15,7 @@ use serde_json::json;
 use super::output::{check_free, print, print_json};
 use crate::cli::PrepareArgs;
 
-/// Skipped files that are shown; the manifest lists all.
+/// Reasons for which files were skipped that are shown; the manifest lists the files.
 const SHOWN: usize = 10;
 
 /// Runs the verb.
@@ -56,14 +58,27 @@ pub(super) fn table(manifest: &Manifest) -> String {
     text
 }
 
-/// The first skipped files, as lines.
+/// Skipped files, as lines: those of each kind of reason together, the first of them by name.
 pub(super) fn skipped(files: &[Skipped]) -> String {
-    let mut text = String::new();
-    for Skipped { path, reason } in files.iter().take(SHOWN) {
-        let _ = writeln!(text, "  {path}: {reason}");
+    let mut kinds: BTreeMap<&str, Vec<&Skipped>> = BTreeMap::new();
+    for file in files {
+        // What follows is about the file, or the remedy.
+        let kind = file.reason.split([';', ':']).next().unwrap_or_default();
+        kinds.entry(kind).or_default().push(file);
     }
-    if files.len() > SHOWN {
-        let _ = writeln!(text, "  and {} more", thousands((files.len() - SHOWN) as u64));
+    let mut kinds: Vec<_> = kinds.into_values().collect();
+    kinds.sort_by_key(|files| Reverse(files.len()));
+    let mut text = String::new();
+    for files in kinds.iter().take(SHOWN) {
+        let Skipped { path, reason } = files[0];
+        let _ = match files.len() {
+            1 => writeln!(text, "  {path}: {reason}"),
+            more => writeln!(text, "  {path} and {} more: {reason}", thousands(more as u64 - 1)),
+        };
+    }
+    if kinds.len() > SHOWN {
+        let more: usize = kinds[SHOWN..].iter().map(Vec::len).sum();
+        let _ = writeln!(text, "  and {} more, for other reasons (--json lists all)", thousands(more as u64));
     }
     text
 }

@@ -43,5 +43,5 @@ pub use sampler::{Batch, END, LoaderConfig, PAD, Sampler};
 pub use source::{SourceFile, Walk, walk};
 pub use split::Split;
 pub use state::Existing;
-pub use survey::{Survey, is_archive, survey};
+pub use survey::{Survey, guess, is_archive, survey};
 pub use writer::ShardWriter;

@@ -1,9 +1,10 @@
 //! What preparing sources would find, without writing any of it.
 
 use std::fs::File;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
-use super::container::{self, Expanded};
+use super::container::{self, Content, Expanded, Found, Record};
 use super::encode::{Done, Outcome};
 use super::manifest::Skipped;
 use super::pattern::Patterns;
@@ -11,6 +12,7 @@ use super::prepare::stages;
 use super::source::{SourceFile, walk_without};
 use crate::config::DataConfig;
 use crate::error::IoContext;
+use crate::modality::{Modality, detect};
 use crate::progress::Progress;
 use crate::{Error, Result};
 
@@ -90,6 +92,46 @@ pub fn is_archive(path: &Path, data: &DataConfig) -> Result<bool> {
         Ok(_) | Err(Error::Interrupted) => Ok(true),
         Err(error) => Err(error),
     }
+}
+
+fn is_of(content: &[u8], modality: Modality) -> bool {
+    detect(content).modality == Some(modality)
+}
+
+/// The modality that a file looks to be of: by its first bytes, or for an archive by what comes first in it; text,
+/// which is any bytes, where nothing says otherwise.
+pub fn guess(path: &Path) -> Result<Modality> {
+    /// Members of an archive that are looked at.
+    const LOOKED_AT: usize = 16;
+    let mut file = File::open(path).at(path)?;
+    let mut head = Vec::new();
+    (&mut file).take(512).read_to_end(&mut head).and_then(|_| file.rewind()).at(path)?;
+    if let Some(modality) = detect(&head).modality {
+        return Ok(modality);
+    }
+    for modality in [Modality::Image, Modality::Audio] {
+        let options = container::Options::new(modality, std::env::temp_dir());
+        let (mut looked_at, mut is) = (0, false);
+        let looked = container::expand(&mut file, &path.display().to_string(), &options, &mut |found| {
+            looked_at += 1;
+            is = match found {
+                Found::Record(Record { content: Content::Memory(bytes), .. }) => is_of(&bytes, modality),
+                Found::Record(Record { content: Content::File(mut file), .. }) => {
+                    let mut head = Vec::new();
+                    (&mut file).take(512).read_to_end(&mut head).is_ok() && is_of(&head, modality)
+                }
+                Found::Skipped { .. } => false,
+            };
+            if is || looked_at == LOOKED_AT { Err(Error::Interrupted) } else { Ok(()) }
+        });
+        match looked {
+            Ok(_) | Err(Error::Interrupted) if is => return Ok(modality),
+            Ok(_) | Err(Error::Interrupted) => {}
+            Err(error) => return Err(error),
+        }
+        file.rewind().at(path)?;
+    }
+    Ok(Modality::Text)
 }
 
 impl Survey {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod damage;
+mod data;
 mod disk;
 mod fixture;
 mod generate;

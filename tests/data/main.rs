@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod again;
+mod archives;
 mod batches;
 mod files;
 mod prepare;

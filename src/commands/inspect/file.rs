@@ -1,20 +1,24 @@
 //! One file: what it becomes, and whether it comes back.
 
+use std::io::Cursor;
 use std::path::Path;
 
 use megabyte::Error;
 use megabyte::config::DataConfig;
-use megabyte::modality::Modality;
+use megabyte::modality::{self, Layout, Modality, TextLayout};
 
-use super::{Report, layout_of};
+use super::{Report, describe};
 use crate::commands::prepare::thousands;
 
-pub(super) fn inspect(path: &Path, content: &[u8], data: Option<&DataConfig>) -> anyhow::Result<Report> {
-    let layout = layout_of(content, data)?;
+pub(super) fn inspect(path: &Path, content: &[u8], data: &DataConfig) -> anyhow::Result<Report> {
+    let layout = data.layout()?;
     let adapter = layout.adapter();
     let mut report = Report::new("file", path);
     report.line("size", format!("{} bytes", thousands(content.len() as u64)));
     report.set("size", content.len());
+    if let Some(description) = modality::describe(&mut Cursor::new(content)) {
+        report.line("is", describe::line(&description));
+    }
     report.layout(&layout);
 
     let bytes = adapter.encode(content).map_err(|error| Error::file(path, error))?;
@@ -37,6 +41,11 @@ pub(super) fn inspect(path: &Path, content: &[u8], data: Option<&DataConfig>) ->
         report.set("utf8", valid);
     }
 
+    if matches!(&layout, Layout::Text(layout) if *layout != TextLayout::default()) {
+        // What was changed on the way in does not come back.
+        report.line("round trip", "the text as it was encoded; not the file, which the layout changes");
+        return Ok(report);
+    }
     let decoded = adapter.decode(&bytes).map_err(|error| Error::file(path, error))?;
     let again = adapter.encode(&decoded).map_err(|error| Error::file(path, error))?;
     let exact = again == bytes;

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use megabyte::Error;
 use megabyte::config::DataConfig;
 use megabyte::data::shard::Shard;
-use megabyte::data::{Dataset, Manifest, Split, Survey, survey, walk};
+use megabyte::data::{Dataset, Manifest, Split, Survey, guess, survey, walk};
 use megabyte::modality::Modality;
 use megabyte::progress::Progress;
 use serde_json::json;
 
-use super::samples;
-use super::{Report, guess, head};
+use super::Report;
+use super::{describe, samples};
 use crate::cli::InspectArgs;
 use crate::commands::prepare::{skipped, table, thousands};
 
@@ -47,6 +47,11 @@ pub(super) fn raw(path: &Path, data: Option<&DataConfig>, progress: &dyn Progres
             report.line(modality.name(), line);
         }
     }
+    let kinds = describe::kinds(path)?;
+    for (kind, count) in &kinds {
+        report.line("", format!("{} x {kind}", thousands(*count)));
+    }
+    report.set("kinds", kinds);
     report.line("skipped", thousands(whole.skipped_count));
     report.text.push_str(&skipped(&whole.skipped));
     if let Some((modality, ..)) = lines.iter().max_by_key(|(_, documents, _)| documents) {
@@ -65,7 +70,7 @@ fn by_modality(path: &Path) -> anyhow::Result<Vec<(DataConfig, Vec<PathBuf>)>> {
     let mut files: BTreeMap<&str, (Modality, Vec<PathBuf>)> = BTreeMap::new();
     for file in walk(&[path.to_owned()])?.files {
         // What can't be opened is reported by whoever reads it.
-        let modality = guess(&head(&file.path).unwrap_or_default());
+        let modality = guess(&file.path).unwrap_or(Modality::Text);
         files.entry(modality.name()).or_insert_with(|| (modality, Vec::new())).1.push(file.path);
     }
     Ok(files.into_values().map(|(modality, files)| (DataConfig::new(modality), files)).collect())
