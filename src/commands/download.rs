@@ -33,9 +33,10 @@ pub fn run(args: DownloadArgs, progress: &dyn Progress) -> anyhow::Result<()> {
 }
 
 fn done(path: &Path, card: &Card, how: &str) -> anyhow::Result<()> {
-    let Card { items, bytes, licence, attribution, .. } = card;
+    let Card { items, bytes, licence, attribution, prepare, .. } = card;
     output::print(&format!("{}: {items} items, {bytes} bytes, {how}", path.display()))?;
-    output::print(&format!("licence: {licence}; {attribution}"))
+    output::print(&format!("licence: {licence}; {attribution}"))?;
+    prepare.as_ref().map_or(Ok(()), |prepare| output::print(&format!("next: {prepare}")))
 }
 
 fn list() -> anyhow::Result<()> {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::container::{self, Content, Expanded, Found, Record};
-use super::encode::encode;
 use super::manifest::{Manifest, difference};
+use super::prepare::encode;
 use super::shard::Shard;
 use super::split::Split;
 use crate::error::IoContext;

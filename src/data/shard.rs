@@ -1,41 +1,6 @@
 //! A shard: many byte sequences in one file that is mapped into memory, not read.
 //!
-//! # Format, version 2
-//!
-//! All integers are little-endian; nothing is aligned; nothing follows the last field. What describes the items comes
-//! after them, so that a writer needs to write every byte once.
-//!
-//! | offset            | bytes | field                                                         |
-//! |-------------------|-------|---------------------------------------------------------------|
-//! | 0                 | 8     | magic `89 4D 42 53 0D 0A 1A 0A` (`\x89MBS\r\n\x1a\n`)           |
-//! | 8                 | 4     | version, 2                                                    |
-//! | 12                | 4     | 0                                                             |
-//! | 16                | P     | payload: the items' bytes, one after the other                |
-//! | 16 + P            | 64·N  | index, one entry an item                                      |
-//! | 16 + P + 64·N     | M     | names, UTF-8, one after the other in the order of the items   |
-//! | … + M             | H     | header, JSON                                                  |
-//! | … + H             | 8     | XXH3-64 of the payload                                        |
-//! | … + 8             | 8     | H                                                             |
-//! | … + 8             | 8     | XXH3-64 of everything before this field, without the payload  |
-//!
-//! The header is `{"split": "train", "items": N, "ends": E, "names": M, "payload": P, "modality": …, "layout": {…}}`: E
-//! items end a document, and the last two are a [`Layout`]. An entry of the index is
-//!
-//! | offset | bytes | field                                                               |
-//! |--------|-------|---------------------------------------------------------------------|
-//! | 0      | 8     | offset of the item in the payload: the sum of the lengths before it |
-//! | 8      | 8     | that offset plus the items before that end a document               |
-//! | 16     | 8     | offset of its name: the sum of the name lengths before it           |
-//! | 24     | 4     | length of its name                                                  |
-//! | 28     | 4     | flags: bit 0, a document ends with this item; the others are 0      |
-//! | 32     | 32    | BLAKE3 of the item                                                  |
-//!
-//! An item's length is the distance to the next offset, and the last one's that to P. The second field is the item's
-//! place in the stream of symbols where a document ends with a symbol of its own, so that a place in either stream is
-//! found by bisection, without a table in memory.
-//!
-//! The lengths account for every byte of the file, so one that is too short or too long is refused. Opening checks
-//! everything but the payload; [`Shard::verify`] checks that. Version 1 described the items before they came.
+//! The format, byte by byte, is in `docs/shards.md`.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use super::manifest::{self, Manifest, Mark, PARTIAL, Settings, ShardInfo, Skipped};
-use super::shard::Shard;
 use super::source::SourceFile;
+use crate::data::manifest::{self, Manifest, Mark, PARTIAL, Settings, ShardInfo, Skipped};
+use crate::data::shard::Shard;
 use crate::error::IoContext;
 use crate::{Error, Result};
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::manifest::{Manifest, Skipped};
 use super::pattern::Patterns;
-use super::{Split, shard};
+use crate::data::manifest::{Manifest, Skipped};
+use crate::data::{Split, shard};
 use crate::error::IoContext;
 use crate::{Error, Result};
 

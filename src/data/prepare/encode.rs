@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::container::Content;
 use super::read::{Job, Work};
 use super::source::{self, SourceFile, is_shard};
 use super::spool::{Spool, Spooled};
 use crate::Result;
+use crate::data::container::Content;
 use crate::modality::{Adapter, Input};
 use crate::progress::Progress;
 
@@ -101,7 +101,11 @@ impl Encoder<'_> {
 }
 
 /// Encodes content; the error is the reason why it can't be used.
-pub(super) fn encode(adapter: &dyn Adapter, mut input: &mut dyn Input, out: &mut dyn io::Write) -> Result<(), String> {
+pub(in crate::data) fn encode(
+    adapter: &dyn Adapter,
+    mut input: &mut dyn Input,
+    out: &mut dyn io::Write,
+) -> Result<(), String> {
     let mut head = Vec::new();
     let read = (&mut input).take(16).read_to_end(&mut head).and_then(|_| input.seek(SeekFrom::Start(0)));
     read.map_err(|error| error.to_string())?;

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use super::manifest::{self, ShardInfo};
-use super::{ShardWriter, Split};
 use crate::Result;
+use crate::data::manifest::{self, ShardInfo};
+use crate::data::{ShardWriter, Split};
 use crate::error::IoContext;
 use crate::modality::Layout;
 

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use super::encode::{Done, Outcome};
-use super::manifest::{self, Manifest, Skipped};
 use super::segment::Segment;
 use super::source::SourceFile;
-use super::split::{self, Split};
 use super::spool::Spooled;
 use super::state::State;
 use super::survey::display;
+use crate::data::manifest::{self, Manifest, Skipped};
+use crate::data::split::{self, Split};
 use crate::modality::{Adapter, Layout};
 use crate::progress::Progress;
 use crate::{Error, Result};

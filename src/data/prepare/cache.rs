@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::dataset::expect_layout;
-use super::manifest::Manifest;
 use super::pattern::Patterns;
-use super::prepare::prepare;
+use super::prepare;
 use super::source::{Walk, walk_without};
 use super::state::Existing;
 use crate::config::DataConfig;
+use crate::data::dataset::expect_layout;
+use crate::data::manifest::Manifest;
 use crate::error::IoContext;
 use crate::progress::Progress;
 use crate::{Error, Result};

@@ -1,4 +1,21 @@
-//! Files to shards, in three stages that work side by side: read, encode, store.
+//! Files to shards, in three stages that work side by side: [`read`] finds documents, [`encode`] makes bytes of them, in
+//! parallel, and [`store`] puts these into shards, in order.
+//!
+//! ```text
+//! source ──▶ read ──Job──▶ encode ──Done──▶ store ──▶ segment ──▶ shards
+//!   (walk, pattern)          (spool)          └──▶ state: what need not be done again
+//! ```
+
+mod cache;
+mod encode;
+mod pattern;
+mod read;
+mod segment;
+mod source;
+mod spool;
+mod state;
+mod store;
+mod survey;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -7,16 +24,23 @@ use std::time::Duration;
 
 use rayon::prelude::*;
 
-use super::container;
-use super::encode::{Done, Encoder};
-use super::manifest::{self, Manifest, Settings};
-use super::pattern::Patterns;
-use super::read::{Job, Reader};
-use super::segment::Segment;
-use super::source::{SourceFile, Walk, walk_without};
-use super::state::{Existing, State};
-use super::store::Store;
+pub use cache::{prepared, prepared_in};
+pub(in crate::data) use encode::encode;
+pub use source::{SourceFile, Walk, walk};
+pub use state::Existing;
+pub use survey::{Survey, guess, is_archive, survey};
+
+use encode::{Done, Encoder};
+use pattern::Patterns;
+use read::{Job, Reader};
+use segment::Segment;
+use source::walk_without;
+use state::State;
+use store::Store;
+
 use crate::config::DataConfig;
+use crate::data::container;
+use crate::data::manifest::{self, Manifest, Settings};
 use crate::error::IoContext;
 use crate::progress::Progress;
 use crate::{Error, Result};
@@ -143,7 +167,7 @@ fn run(found: Walk, mut state: State, data: &DataConfig, out: &Path, progress: &
 
 /// Runs the stages to the end of the files, or until one of them fails or the work is cancelled. `spool` is a folder for
 /// documents that wait; `take` gets what became of each, in order.
-pub(super) fn stages(
+fn stages(
     files: &[(SourceFile, u64)],
     data: &DataConfig,
     spool: &Path,

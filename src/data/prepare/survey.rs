@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
-use super::container::{self, Content, Expanded, Found, Record};
 use super::encode::{Done, Outcome};
-use super::manifest::Skipped;
 use super::pattern::Patterns;
-use super::prepare::stages;
 use super::source::{SourceFile, walk_without};
+use super::stages;
 use crate::config::DataConfig;
+use crate::data::container::{self, Content, Expanded, Found, Record};
+use crate::data::manifest::Skipped;
 use crate::error::IoContext;
 use crate::modality::{Modality, detect};
 use crate::progress::Progress;

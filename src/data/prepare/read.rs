@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::Seek;
 use std::sync::mpsc::SyncSender;
 
-use super::container::{self, Content, Expanded, Found};
 use super::pattern::Patterns;
 use super::source::SourceFile;
+use crate::data::container::{self, Content, Expanded, Found};
 use crate::progress::Progress;
 use crate::{Error, Result};
 
