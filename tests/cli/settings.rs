@@ -123,3 +123,17 @@ fn prepare_and_inspect_check_the_layout_too() {
     other.fails(2, &["data.format", "mulaw8", "pcm16le", "prepare again"]);
     run!("eval", "--model", fixture::image().run, "--data", prepared).fails(2, &["data.modality", "image", "audio"]);
 }
+
+#[test]
+fn every_committed_configuration_is_valid() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let files = walkdir::WalkDir::new(folder).into_iter().map(|entry| entry.unwrap().into_path());
+    let mut count = 0;
+    for path in files.filter(|path| path.extension().is_some_and(|extension| extension == "toml")) {
+        let config = RunConfig::load(&path, &[]).unwrap();
+        let again: RunConfig = toml::from_str(&config.to_toml()).unwrap();
+        assert_eq!(again, config, "{}", path.display());
+        count += 1;
+    }
+    assert!(count >= 6, "{count}");
+}
