@@ -53,7 +53,8 @@ impl Mixture {
             return (0, index);
         }
         let (block, position) = (index / BLOCK, index % BLOCK);
-        let key = xxh3_64_with_seed(&block.to_le_bytes(), self.seed ^ 0x6d69_7874_7572_65);
+        // Another stream than the one that orders sequences.
+        let key = xxh3_64_with_seed(&block.to_le_bytes(), !self.seed);
         let place = Permutation::new(BLOCK, key).get(position);
         let which = self.shares.partition_point(|&(_, start)| start <= place) - 1;
         let (share, start) = self.shares[which];

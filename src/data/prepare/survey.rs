@@ -66,9 +66,8 @@ impl Survey {
 /// missing, and with [`Error::Interrupted`](crate::Error::Interrupted) when the work was cancelled.
 pub fn survey(sources: &[PathBuf], data: &DataConfig, progress: &dyn Progress) -> Result<Survey> {
     let found = walk_without(sources, &Patterns::new(&data.include, &data.exclude)?)?;
-    let mut survey = Survey::default();
-    survey.files = found.files.len() as u64;
-    survey.size = found.files.iter().map(|file| file.size).sum();
+    let (files, size) = (found.files.len() as u64, found.files.iter().map(|file| file.size).sum());
+    let mut survey = Survey { files, size, ..Survey::default() };
     found.skipped.into_iter().for_each(|skipped| survey.skip(skipped));
     let files: Vec<(SourceFile, u64)> = found.files.into_iter().map(|file| (file, 0)).collect();
     let spool = std::env::temp_dir();
