@@ -117,6 +117,21 @@ fn more_files_are_added_and_nothing_else_is_read() {
 }
 
 #[test]
+fn files_of_one_name_size_and_time_below_two_sources_are_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let (a, b, out) = (folder.path().join("a"), folder.path().join("b"), folder.path().join("out"));
+    let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(86_400);
+    for (source, content) in [(&a, "from a"), (&b, "from b")] {
+        let path = write(source, "same.txt", content);
+        std::fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+    assert_eq!(add(&a, &text(), &out).unwrap().documents, 1);
+    assert_eq!(add(&b, &text(), &out).unwrap().documents, 2);
+    let both = megabyte::data::prepare(&[a, b], &text(), &out, Existing::Add, &Quiet).unwrap();
+    assert_eq!((both.documents, both.duplicates), (2, 0));
+}
+
+#[test]
 fn a_lost_or_damaged_list_of_sources_costs_time_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let (source, out) = (folder.path().join("in"), folder.path().join("out"));

@@ -135,6 +135,10 @@ fn patterns_and_columns_reach_into_archives() {
     let data = DataConfig { include: vec!["*.txt".to_owned()], exclude: vec!["old/**".to_owned()], ..text() };
     prepare(&source, &data, &out).unwrap();
     assert_eq!(items(&out, None), [("x.tar/a.txt".to_owned(), b"one".to_vec())]);
+    // With other patterns an archive gives something else, and is read again; a document is what it is.
+    let other = DataConfig { include: vec!["*.md".to_owned()], ..text() };
+    assert_eq!(add(&source, &other, &out).unwrap().documents, 2);
+    assert_eq!(add(&source, &other, &out).unwrap().duplicates, 0);
     // Wanted by its own name, it is wanted whole.
     let data = DataConfig { include: vec!["*.tar".to_owned()], ..text() };
     assert_eq!(prepare(&source, &data, &out).unwrap().documents, 3);
@@ -167,6 +171,13 @@ fn hostile_archives_are_refused_and_listed() {
         assert!(reasons.iter().any(|reason| reason.contains(file)), "{file}: {reasons:#?}");
     }
     assert!(reasons.iter().any(|reason| reason.contains("max_expansion")), "{reasons:#?}");
+    // What was refused stays so, and is listed once, until the limits are others.
+    let again = add(&folder.path().join("in"), &text(), &out).unwrap();
+    assert_eq!((again.skipped_count, &again.skipped), (summary.skipped_count, &summary.skipped));
+    let mut trusting = text();
+    trusting.limits.max_document = 1 << 20;
+    let again = add(&folder.path().join("in"), &trusting, &out).unwrap();
+    assert_eq!(again.skipped_count, summary.skipped_count);
     let names: Vec<_> = items(&out, None).into_iter().map(|(name, _)| name).collect();
     assert!(names.iter().any(|name| name.ends_with("escaped.txt")), "{names:?}");
     assert!(names.iter().all(|name| !name.contains("..")), "{names:?}");

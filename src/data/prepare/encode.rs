@@ -28,6 +28,8 @@ pub(super) enum Outcome {
     Document(Spooled),
     /// Why it can't be used.
     Skip(String),
+    /// Why the rest of an archive can't be used.
+    Broken(String),
     /// Why it can't be used now; another call may find it otherwise.
     Retry(String),
     /// There is no more in the file.
@@ -55,7 +57,7 @@ impl Encoder<'_> {
             }
             Work::Part { name, content: Content::File(mut content) } => (Some(name), self.document(&mut content)?),
             Work::SkipPart { name, reason } => (Some(name), Outcome::Skip(reason)),
-            Work::Skip(reason) => (None, Outcome::Skip(reason)),
+            Work::Broken(reason) => (None, Outcome::Broken(reason)),
             Work::Retry(reason) => (None, Outcome::Retry(reason)),
             Work::End => (None, Outcome::End),
         };

@@ -40,7 +40,7 @@ use store::Store;
 
 use crate::config::DataConfig;
 use crate::data::container;
-use crate::data::manifest::{self, Manifest, Settings};
+use crate::data::manifest::{self, Manifest};
 use crate::error::IoContext;
 use crate::progress::Progress;
 use crate::{Error, Result};
@@ -69,7 +69,6 @@ pub fn prepare(
     progress: &dyn Progress,
 ) -> Result<Manifest> {
     let patterns = Patterns::new(&data.include, &data.exclude)?;
-    let settings = settings(data)?;
     let found = walk_without(sources, &patterns)?;
     if found.files.is_empty() && found.skipped.is_empty() {
         let names: Vec<_> = sources.iter().map(|source| source.display().to_string()).collect();
@@ -83,19 +82,13 @@ pub fn prepare(
     std::fs::create_dir_all(out).at(out)?;
     let _lock = lock(out, progress)?;
     remove_temporary(out);
-    let state = State::begin(out, settings, existing)?;
+    let state = State::begin(out, data, existing)?;
     let prepared = run(found, state, data, out, progress);
     if prepared.is_err() && new {
         // Only where nothing is in it; the failure is told by `prepared`.
         let _ = std::fs::remove_dir(out);
     }
     prepared
-}
-
-/// What decides how files become items.
-fn settings(data: &DataConfig) -> Result<Settings> {
-    let layout = data.layout()?;
-    Ok(Settings { layout, cut_over: data.cut_over, column: data.column.clone(), sheet: data.sheet })
 }
 
 /// One call works on a folder at a time; another waits. The lock goes with the file, however the program ends.
@@ -139,7 +132,8 @@ fn run(found: Walk, mut state: State, data: &DataConfig, out: &Path, progress: &
             (file, done)
         })
         .collect();
-    state.forget(files.iter().map(|(file, _)| file.path.as_path()), &found.skipped);
+    let again = files.iter().filter(|(_, done)| *done == 0).map(|(file, _)| file.path.as_path());
+    state.forget(again, &found.skipped);
     let layout = state.manifest.layout().clone();
     let adapter = layout.adapter();
     let mut store = Store {
@@ -185,7 +179,8 @@ fn stages(
         max_expansion: data.limits.max_expansion,
         spool: spool.to_owned(),
     };
-    let reader = Reader { files, options: &options, patterns: &patterns, progress };
+    let all = container::Options { include: None, ..options.clone() };
+    let reader = Reader { files, options: &options, all: &all, patterns: &patterns, progress };
     let encoder = Encoder { adapter: adapter.as_ref(), files, spool, max_document: data.limits.max_document, progress };
     progress.start("prepare", files.iter().map(|(file, _)| file.size).sum());
     std::thread::scope(|scope| {

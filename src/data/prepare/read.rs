@@ -30,8 +30,8 @@ pub(super) enum Work {
     Part { name: String, content: Content },
     /// A part of the file that can't be used.
     SkipPart { name: String, reason: String },
-    /// The file, or the rest of it, can't be used.
-    Skip(String),
+    /// The file is an archive, of which the rest can't be used.
+    Broken(String),
     /// The file can't be used now; another call may find it otherwise.
     Retry(String),
     /// There is no more in the file.
@@ -43,6 +43,8 @@ pub(super) struct Reader<'a> {
     /// The files to read, and how many records of each are done already.
     pub files: &'a [(SourceFile, u64)],
     pub options: &'a container::Options,
+    /// For archives that are wanted whole.
+    pub all: &'a container::Options,
     pub patterns: &'a Patterns,
     pub progress: &'a dyn Progress,
 }
@@ -77,12 +79,9 @@ impl Reader<'_> {
         let mut told = 0;
         let mut seen = 0;
         let name = file.name();
-        let mut options = self.options.clone();
-        if self.patterns.include.is_some() && self.patterns.takes(&name) {
-            // An archive that is wanted by its own name is wanted whole.
-            options.include = None;
-        }
-        let expanded = container::expand(&mut open, &name, &options, &mut |found| {
+        // An archive that is wanted by its own name is wanted whole.
+        let options = if self.patterns.takes(&name) { self.all } else { self.options };
+        let expanded = container::expand(&mut open, &name, options, &mut |found| {
             if self.progress.cancelled() {
                 return Err(Error::Interrupted);
             }
@@ -110,7 +109,7 @@ impl Reader<'_> {
             Expanded::NotAContainer if self.patterns.takes(&name) => return batch.push(index, Work::Whole, file.size),
             Expanded::NotAContainer => {}
             Expanded::Done => batch.push(index, Work::End, 0)?,
-            Expanded::Broken(reason) => batch.push(index, Work::Skip(reason), 0)?,
+            Expanded::Broken(reason) => batch.push(index, Work::Broken(reason), 0)?,
         }
         self.progress.advance(file.size.saturating_sub(told));
         Ok(())

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::source::SourceFile;
+use crate::config::DataConfig;
 use crate::data::manifest::{self, Manifest, Mark, PARTIAL, Settings, ShardInfo, Skipped};
 use crate::data::shard::Shard;
 use crate::error::IoContext;
@@ -48,12 +49,15 @@ pub(super) struct Open {
     pub records: u64,
 }
 
-/// A line of `.sources.jsonl`.
+/// A line of `.sources.jsonl`: a file that was read, or only documents.
 #[derive(Debug, Serialize, Deserialize)]
 struct Line<'a> {
-    file: std::borrow::Cow<'a, str>,
-    size: u64,
-    modified: u128,
+    /// The file's name, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file: Option<std::borrow::Cow<'a, str>>,
+    /// Its identity, 32 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
     /// Hashes of the documents in it that are more than one item, half of each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     long: Vec<String>,
@@ -64,6 +68,8 @@ pub(super) struct State {
     out: PathBuf,
     replaces: bool,
     pub manifest: Manifest,
+    /// What decides which parts of archives are found, and which files are refused: another choice, another hash.
+    choice: u128,
     /// Files that have been read, by identity.
     known: HashSet<u128>,
     /// The first half of the BLAKE3 hash of each document that is stored.
@@ -78,7 +84,9 @@ pub(super) struct State {
 
 impl State {
     /// Looks at what is in `out`. Fails where that was prepared with other settings and is not to be replaced.
-    pub(super) fn begin(out: &Path, settings: Settings, existing: Existing) -> Result<Self> {
+    pub(super) fn begin(out: &Path, data: &DataConfig, existing: Existing) -> Result<Self> {
+        let settings = settings(data)?;
+        let choice = serde_json::to_vec(&(&data.include, &data.exclude, &data.limits)).expect("these are plain values");
         let complete = Manifest::is_at(out);
         let partial = partial(out).filter(|partial| {
             let wanted = existing == Existing::Add || partial.replaces || !complete;
@@ -103,6 +111,7 @@ impl State {
         let mut state = State {
             out: out.to_owned(),
             replaces,
+            choice: xxh3_128(&choice),
             known: HashSet::new(),
             documents: HashSet::new(),
             open,
@@ -140,7 +149,7 @@ impl State {
         }
         for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             let Ok(line) = serde_json::from_slice::<Line>(line) else { continue };
-            self.known.insert(identity(&line.file, line.size, line.modified));
+            self.known.extend(line.id.and_then(|id| u128::from_str_radix(&id, 16).ok()));
             let hashes = line.long.iter().filter_map(|hash| u128::from_str_radix(hash, 16).ok());
             self.documents.extend(hashes);
         }
@@ -153,23 +162,34 @@ impl State {
 
     /// Forgets that files which are looked at again were skipped: they are listed again where they still are.
     pub(super) fn forget<'a>(&mut self, files: impl Iterator<Item = &'a Path>, skipped: &[Skipped]) {
-        let mut again: HashSet<String> = skipped.iter().map(|skipped| skipped.path.clone()).collect();
-        if !self.manifest.skipped.is_empty() {
-            again.extend(files.map(|path| path.display().to_string()));
+        if self.manifest.skipped.is_empty() {
+            return;
         }
+        let listed: HashSet<&str> = self.manifest.skipped.iter().map(|skipped| skipped.path.as_str()).collect();
+        let again =
+            files.map(|path| path.display().to_string()).chain(skipped.iter().map(|skipped| skipped.path.clone()));
+        let again: HashSet<String> = again.filter(|path| listed.contains(path.as_str())).collect();
         let before = self.manifest.skipped.len();
-        self.manifest.skipped.retain(|skipped| !again.contains(&skipped.path));
+        // A part of an archive that is read again is listed again as well.
+        let of_again =
+            |path: &str| again.contains(path) || path.match_indices('/').any(|(at, _)| again.contains(&path[..at]));
+        self.manifest.skipped.retain(|skipped| !of_again(&skipped.path));
         self.manifest.skipped_count -= (before - self.manifest.skipped.len()) as u64;
     }
 
-    /// Whether a file has been read, and has not changed since.
+    /// Whether a file has been read, has not changed since, and would give the same now.
     pub(super) fn knows(&self, file: &SourceFile) -> bool {
-        self.known.contains(&identity(&file.name(), file.size, file.modified))
+        self.known.contains(&identity(file)) || self.known.contains(&self.chosen(file))
+    }
+
+    /// The identity of a file that gives something else under another choice.
+    fn chosen(&self, file: &SourceFile) -> u128 {
+        identity(file).wrapping_add(self.choice)
     }
 
     /// How many records of a file are done.
     pub(super) fn done(&self, file: &SourceFile) -> u64 {
-        let id = identity(&file.name(), file.size, file.modified);
+        let id = self.chosen(file);
         self.open.filter(|open| open.id == id).map_or(0, |open| open.records)
     }
 
@@ -185,14 +205,23 @@ impl State {
 
     /// `records` of a file are done.
     pub(super) fn advance(&mut self, file: &SourceFile, records: u64) {
-        self.open = Some(Open { id: identity(&file.name(), file.size, file.modified), records });
+        self.open = Some(Open { id: self.chosen(file), records });
     }
 
-    /// A file is done, and need not be read again.
+    /// A file that is one document is done, and need not be read again.
     pub(super) fn finish(&mut self, file: &SourceFile) {
+        self.done_with(file, identity(file));
+    }
+
+    /// A file that is an archive, or was refused, is done, and need not be read again unless the choice is another.
+    pub(super) fn finish_chosen(&mut self, file: &SourceFile) {
+        self.done_with(file, self.chosen(file));
+    }
+
+    fn done_with(&mut self, file: &SourceFile, id: u128) {
         self.open = None;
         let long = std::mem::take(&mut self.long);
-        self.line(Line { file: file.name(), size: file.size, modified: file.modified, long });
+        self.line(Line { file: Some(file.name()), id: Some(format!("{id:032x}")), long });
     }
 
     fn line(&mut self, line: Line<'_>) {
@@ -205,7 +234,7 @@ impl State {
         if !self.long.is_empty() {
             // Of a file that is still being read.
             let long = std::mem::take(&mut self.long);
-            self.line(Line { file: "".into(), size: 0, modified: 0, long });
+            self.line(Line { file: None, id: None, long });
         }
         let path = self.out.join(SOURCES);
         self.sources.write_all(&self.lines).at(&path)?;
@@ -253,12 +282,20 @@ fn remove(path: &Path) -> Result<()> {
     }
 }
 
-/// A name for a file as it is: 128 bits, so that two of billions don't meet.
-fn identity(name: &str, size: u64, modified: u128) -> u128 {
-    let mut field = Vec::with_capacity(name.len() + 24);
-    field.extend_from_slice(name.as_bytes());
-    field.extend_from_slice(&size.to_le_bytes());
-    field.extend_from_slice(&modified.to_le_bytes());
+/// What decides how files become items.
+fn settings(data: &DataConfig) -> Result<Settings> {
+    let layout = data.layout()?;
+    Ok(Settings { layout, cut_over: data.cut_over, column: data.column.clone(), sheet: data.sheet })
+}
+
+/// A name for a file as it is, by its place, size and time of change: 128 bits, so that two of billions don't meet.
+fn identity(file: &SourceFile) -> u128 {
+    // Not its name below the source, which a file below another source may share. Without a current folder the path
+    // has to do as it is.
+    let path = std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone());
+    let mut field = path.into_os_string().into_encoded_bytes();
+    field.extend_from_slice(&file.size.to_le_bytes());
+    field.extend_from_slice(&file.modified.to_le_bytes());
     xxh3_128(&field)
 }
 

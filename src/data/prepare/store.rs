@@ -39,15 +39,18 @@ impl Store<'_> {
     pub(super) fn take(&mut self, Done { file, part, outcome }: Done) -> Result<()> {
         let files = self.files;
         let (source, already) = &files[file];
+        let refused = |reason: String| Skipped::new(display(&source.path, part.as_deref()), reason);
+        let mut whole = false;
         match outcome {
             Outcome::Document(document) => {
+                whole = part.is_none();
                 let split = source.split().or_else(|| part.as_deref().and_then(Split::of_name));
                 let name = display(Path::new(&*source.name()), part.as_deref());
                 self.document(&name, split, document)?;
             }
-            Outcome::Skip(reason) => self.skip(Skipped::new(display(&source.path, part.as_deref()), reason)),
+            Outcome::Skip(reason) | Outcome::Broken(reason) => self.skip(refused(reason)),
             Outcome::Retry(reason) => {
-                self.skip(Skipped::new(source.path.display(), reason));
+                self.skip(refused(reason));
                 return Ok(());
             }
             Outcome::End => {}
@@ -58,7 +61,8 @@ impl Store<'_> {
                 self.at = Some((file, records));
                 self.state.advance(source, records);
             }
-            None => self.state.finish(source),
+            None if whole => self.state.finish(source),
+            None => self.state.finish_chosen(source),
         }
         if self.segment.is_full() { self.commit() } else { Ok(()) }
     }

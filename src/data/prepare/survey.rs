@@ -143,7 +143,7 @@ impl Survey {
                 self.documents += 1;
                 self.bytes += len;
             }
-            Outcome::Skip(reason) | Outcome::Retry(reason) => {
+            Outcome::Skip(reason) | Outcome::Broken(reason) | Outcome::Retry(reason) => {
                 self.skip(Skipped::new(display(&files[file].0.path, part.as_deref()), reason));
             }
             Outcome::End => {}
