@@ -65,6 +65,9 @@ impl Report {
 pub fn run(args: InspectArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let path = args.path.as_path();
     let metadata = std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
+    if !metadata.is_dir() && !metadata.is_file() {
+        return Err(Error::file(path, "is a pipe, a socket or a device; inspect reads files more than once").into());
+    }
     // Where nobody says what files are, each is judged by its content.
     let data = match (&args.modality, &args.config) {
         (None, None) => None,
