@@ -2,7 +2,7 @@
 //! it comes in parts.
 #![no_main]
 
-use encoding_rs::Encoding;
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use libfuzzer_sys::fuzz_target;
 use megabyte::modality::{Bom, Layout, Newlines, TextLayout};
 use megabyte_fuzz::{Bounded, Parts, init, layout, split};
@@ -12,6 +12,10 @@ fn text(content: &[u8], layout: &TextLayout) -> Option<Vec<u8>> {
     let text = match Encoding::for_label(layout.encoding.as_bytes()) {
         None => content.to_vec(),
         Some(encoding) => {
+            let unicode = [UTF_8, UTF_16LE, UTF_16BE].contains(&encoding);
+            if unicode && Encoding::for_bom(content).is_some_and(|(marked, _)| marked != encoding) {
+                return None;
+            }
             let text = encoding.decode_without_bom_handling_and_without_replacement(content)?;
             text.into_owned().into_bytes()
         }

@@ -9,20 +9,19 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Makes the header's sizes those of the bytes and the checksums right; the payload takes what the rest leaves.
 fn mended(bytes: &[u8]) -> Option<Vec<u8>> {
-    let len = u32::from_le_bytes(*bytes.get(12..)?.first_chunk()?) as usize;
-    let rest = bytes.get(16usize.checked_add(len)?..)?;
-    let mut header: serde_json::Value = serde_json::from_slice(&bytes[16..16 + len]).ok()?;
-    let head = header["items"].as_u64()?.checked_mul(64)?.checked_add(header["names"].as_u64()?)?;
-    let head = usize::try_from(head).ok()?;
-    let payload = rest.len().checked_sub(head.checked_add(16)?)?;
+    let (rest, tail) = bytes.split_last_chunk::<24>()?;
+    let len = u64::from_le_bytes(*tail[8..].first_chunk()?);
+    let (rest, header) = rest.split_at_checked(rest.len().checked_sub(len.try_into().ok()?)?)?;
+    let mut header: serde_json::Value = serde_json::from_slice(header).ok()?;
+    let index = header["items"].as_u64()?.checked_mul(64)?.checked_add(header["names"].as_u64()?)?;
+    let payload = rest.len().checked_sub(usize::try_from(index).ok()?.checked_add(16)?)?;
     header["payload"] = payload.into();
     let header = header.to_string();
-    let mut shard = [&bytes[..12], &(header.len() as u32).to_le_bytes(), header.as_bytes(), &rest[..head]].concat();
-    shard.extend(xxh3_64(&shard).to_le_bytes());
-    let payload = &rest[head + 8..head + 8 + payload];
-    shard.extend(payload);
-    shard.extend(xxh3_64(payload).to_le_bytes());
-    Some(shard)
+    let checksum = xxh3_64(&rest[16..16 + payload]);
+    let mut after = [&rest[16 + payload..], header.as_bytes(), &checksum.to_le_bytes()].concat();
+    after.extend((header.len() as u64).to_le_bytes());
+    let checksum = xxh3_64(&[&rest[..16], &after].concat());
+    Some([&rest[..16 + payload], &after, &checksum.to_le_bytes()].concat())
 }
 
 fuzz_target!(init: init(), |data: &[u8]| {
