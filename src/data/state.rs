@@ -159,7 +159,9 @@ impl State {
         }
         let before = self.manifest.skipped.len();
         self.manifest.skipped.retain(|skipped| !again.contains(&skipped.path));
-        self.manifest.skipped_count -= (before - self.manifest.skipped.len()) as u64;
+        // A damaged manifest may count fewer than it lists.
+        let fewer = (before - self.manifest.skipped.len()) as u64;
+        self.manifest.skipped_count = self.manifest.skipped_count.saturating_sub(fewer);
     }
 
     /// Whether a file has been read, and has not changed since.
@@ -243,7 +245,7 @@ impl State {
 /// What an interrupted call left in a folder, where it can be read.
 fn partial(out: &Path) -> Option<Partial> {
     let text = std::fs::read(out.join(PARTIAL)).ok()?;
-    serde_json::from_slice(&text).ok()
+    serde_json::from_slice(&text).ok().filter(|partial: &Partial| partial.manifest.stranger().is_none())
 }
 
 fn remove(path: &Path) -> Result<()> {
