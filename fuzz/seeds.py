@@ -12,8 +12,8 @@ import hashlib
 import io
 import json
 import lzma
-import os
 import random
+import re
 import shutil
 import struct
 import subprocess
@@ -39,6 +39,16 @@ def seed(target, *parts):
         folder = CORPUS / target
         folder.mkdir(parents=True, exist_ok=True)
         (folder / hashlib.sha256(content).hexdigest()[:24]).write_bytes(content)
+
+
+def written(choice, text):
+    """A text, and copies of it in which a number is another, as far out as numbers go."""
+    seed("header", bytes([choice]), text)
+    numbers = list(re.finditer(rb"\b\d+\b", text))
+    for _ in range(20 if numbers else 0):
+        found = draw.choice(numbers)
+        other = draw.choice((0, 2**32, 2**53 + 1, 2**62, 2**63 - 1, 2**64 - 1, 2**64, -1))
+        seed("header", bytes([choice]), text[:found.start()], str(other).encode(), text[found.end():])
 
 
 def choices(last=0):
@@ -219,13 +229,13 @@ def headers(program):
         seed("header", b"\x08", file.read_bytes())
     setting = "train.lr=1e-3"
     for file in sorted((ROOT / "configs").glob("*/*.toml")):
-        seed("header", b"\x0c", file.read_bytes())
+        written(12, file.read_bytes())
         seed("header", b"\x0b", file.read_bytes(), setting.encode())
     layouts = ['{"modality": "image", "layout": {"width": 8, "height": 8, "scan": "nested", "patch": 4, "inner": 2}}',
-               '{"modality": "audio", "layout": {"rate": 8000, "channels": "stereo", "format": "mulaw8", "trim_db": -3}}',
+               '{"modality": "audio", "layout": {"rate": 8000, "channels": "stereo", "format": "mulaw8"}}',
                '{"modality": "text", "layout": {"bom": "strip", "newlines": "lf", "encoding": "utf-8"}}']
     for text in layouts:
-        seed("header", b"\x0a", text.encode())
+        written(10, text.encode())
     if not program.is_file():
         return print(f"no {program}: no shards and no prepared folders")
     with tempfile.TemporaryDirectory() as place:
@@ -235,17 +245,22 @@ def headers(program):
             Path(source, name + ".txt").write_text(f"{name} text\n" * 9)
             Path(source, name + ".png").write_bytes(png(2, 2, 3, draw.randbytes(12)))
             Path(source, name + ".wav").write_bytes(wav(8_000, 1, 1, 40))
-        for modality, settings in (("text", []), ("image", ["data.size=4"]), ("audio", ["data.rate=8000"]), ("bytes", [])):
-            out = Path(place, modality)
+        # What the target `header` prepares, so that this manifest is of the shards there.
+        alone = Path(place, "a.txt")
+        alone.write_text("some text\n" * 40)
+        folders = [(alone, "text", []), (source, "text", []), (source, "image", ["data.size=4"]),
+                   (source, "audio", ["data.rate=8000"]), (source, "bytes", [])]
+        for number, (source, modality, settings) in enumerate(folders):
+            out = Path(place, str(number))
             settings = [word for setting in settings for word in ("--set", setting)]
             command = [program, "prepare", source, "--modality", modality, *settings, "--out", out]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             manifest = (out / "manifest.json").read_bytes()
-            for choice in (0, 5):
-                seed("header", bytes([choice]), manifest)
+            written(0, manifest)
+            written(5, manifest)
             partial = b'{"manifest": ' + manifest + b', "replaces": false, "open": {"id": 1, "records": 1}}'
-            seed("header", b"\x06", partial)
-            seed("header", b"\x07", (out / ".sources.jsonl").read_bytes())
+            written(6, partial)
+            written(7, (out / ".sources.jsonl").read_bytes())
             for file in out.glob("*.shard"):
                 for mode in (0, 1):
                     seed("shard", bytes([mode]), file.read_bytes())

@@ -93,7 +93,8 @@ pub fn image_layout(c: &[u8; CHOICES]) -> ImageLayout {
 
 /// A sound layout.
 pub fn audio_layout(c: &[u8; CHOICES]) -> AudioLayout {
-    let any = 1_000 + u32::from_le_bytes([c[0], c[1], c[2], 0]) % 383_001;
+    // Filters between rates without a common divisor take most of a second to make.
+    let any = 1_000 + u32::from(u16::from_le_bytes([c[0], c[1]])) % 384 * 1_000;
     AudioLayout {
         rate: pick(c[3], [16_000, 16_000, 16_000, 8_000, 44_100, 1_000, 384_000, any]),
         channels: pick(c[4], [AudioChannels::Mono, AudioChannels::Stereo]),
