@@ -9,8 +9,10 @@ PYTHON ?= python3
 CARGO ?= cargo
 READY := .venv/.ready
 EXAMPLES := $(basename $(notdir $(wildcard examples/*.rs)))
+FUZZ := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
+FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build test examples lint demo bench dist clean
+.PHONY: help setup build test examples lint demo bench fuzz dist clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -42,9 +44,17 @@ bench: build ## measure this project's parts, then beside other implementations
 	$(CARGO) bench
 	.venv/bin/python benches/peers/run.py
 
+fuzz: build ## hostile files to everything that reads, FUZZ_SECONDS (60) a target; needs nightly Rust and cargo-fuzz
+	.venv/bin/python fuzz/seeds.py
+	$(CARGO) +nightly fuzz build -O --sanitizer none
+# The program reads files in threads with stacks of 2 MiB.
+	ulimit -s 2048; for target in $(FUZZ); do echo "== fuzz $$target"; \
+	$(CARGO) +nightly fuzz run -O --sanitizer none "$$target" -- -max_total_time=$(FUZZ_SECONDS) \
+	-timeout=10 -rss_limit_mb=1536 -max_len=65536; done
+
 dist: build ## dist/megabyte-VERSION-linux-x86_64.tar.gz, for machines with PyTorch 2.11 and no Rust
 	scripts/dist.sh
 
 clean: ## remove what was built; .venv, data/ and runs/ stay
 	$(CARGO) clean
-	rm -rf dist
+	rm -rf dist fuzz/target

@@ -207,7 +207,16 @@ impl Manifest {
         }
         let manifest: Manifest = serde_json::from_slice(&text).map_err(damaged)?;
         manifest.layout().validate().map_err(|error| Error::file(&path, error))?;
+        if let Some(name) = manifest.stranger() {
+            let reason = format!("names {name:?}, which is no shard beside it: run `megabyte prepare --force` again");
+            return Err(Error::file(&path, reason));
+        }
         Ok(manifest)
+    }
+
+    /// A name in the list of shards that is not one of a shard beside the manifest.
+    pub(super) fn stranger(&self) -> Option<&str> {
+        self.shards.iter().map(|info| info.file.as_str()).find(|name| !is_shard(name))
     }
 
     /// Writes the manifest.
@@ -232,14 +241,16 @@ pub(super) fn shard_name(split: Split, number: usize) -> String {
     format!("{split}-{number:05}.shard")
 }
 
+/// Whether a file has a shard's name.
+fn is_shard(name: &str) -> bool {
+    let number = name.strip_suffix(".shard").and_then(|name| name.split_once('-'));
+    number.is_some_and(|(split, number)| {
+        split.parse::<Split>().is_ok() && number.len() >= 5 && number.bytes().all(|digit| digit.is_ascii_digit())
+    })
+}
+
 /// The files in `folder` that have a shard's name.
 pub(super) fn shards_in(folder: &Path) -> Vec<PathBuf> {
-    let is_shard = |name: &str| {
-        let number = name.strip_suffix(".shard").and_then(|name| name.split_once('-'));
-        number.is_some_and(|(split, number)| {
-            split.parse::<Split>().is_ok() && number.len() >= 5 && number.bytes().all(|digit| digit.is_ascii_digit())
-        })
-    };
     let Ok(entries) = std::fs::read_dir(folder) else {
         return Vec::new();
     };

@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
+/// The widest level, and the longest sequence: no product that describes a model of these overflows.
+const MAX_WIDTH: usize = 1 << 16;
+const MAX_CONTEXT: usize = 1 << 30;
+
 /// The norm before each sub-layer and at the end of each level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -234,7 +238,12 @@ impl ModelConfig {
         check(self.cross_patch == 0, "model.cross_patch", "must be 0: this version has no cross-patch attention")?;
         check(!self.conv_encoder, "model.conv_encoder", "must be false: this version has no convolutional encoder")?;
         let linear = self.embedding == Embedding::Linear;
-        check(!linear || self.byte_dim > 0, "model.byte_dim", "must be above 0")?;
+        let byte_dim = self.byte_dim;
+        check(
+            !linear || (1..=MAX_WIDTH).contains(&byte_dim),
+            "model.byte_dim",
+            format!("is {byte_dim}, allowed is 1 to {MAX_WIDTH}"),
+        )?;
 
         let patch = self.levels[0].unit;
         check(
@@ -242,10 +251,15 @@ impl ModelConfig {
             "model.context",
             format!("is {}, which must be a multiple of the coarsest unit, {patch}", self.context),
         )?;
+        check(
+            self.context <= MAX_CONTEXT,
+            "model.context",
+            format!("is {}, allowed is at most {MAX_CONTEXT}", self.context),
+        )?;
         for (l, level) in self.levels.iter().enumerate() {
             let key = |name: &str| format!("model.level.{l}.{name}");
             let (unit, width, heads) = (level.unit, level.n_embd, level.n_head);
-            check((1..=65_536).contains(&width), key("n_embd"), format!("is {width}, allowed is 1 to 65536"))?;
+            check((1..=MAX_WIDTH).contains(&width), key("n_embd"), format!("is {width}, allowed is 1 to {MAX_WIDTH}"))?;
             check(
                 (1..=1024).contains(&level.n_layer),
                 key("n_layer"),

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::ModelConfig;
 use crate::{Error, Result};
 
+/// The most bytes of a step: they are in memory together.
+const MAX_STEP: usize = 1 << 32;
+
 /// The type of matrix work. Master weights, norms, softmax and loss are float32 always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -165,7 +168,12 @@ impl TrainConfig {
         check(self.log_every > 0, "log_every", "must be above 0")?;
         check(self.keep_checkpoints > 0, "keep_checkpoints", "must be above 0")?;
         check((1..=64).contains(&self.loader_threads), "loader_threads", "must be 1 to 64")?;
-        let unit = self.micro_batch.max(1) * model.context;
+        check(
+            self.bytes_per_step <= MAX_STEP,
+            "bytes_per_step",
+            format!("is {}, allowed is at most {MAX_STEP}", self.bytes_per_step),
+        )?;
+        let unit = self.micro_batch.max(1).saturating_mul(model.context);
         check(
             self.bytes_per_step >= unit && self.bytes_per_step.is_multiple_of(unit),
             "bytes_per_step",

@@ -34,6 +34,10 @@ fn values_out_of_range_name_the_dotted_key() {
         (fixture::text(), "model.vocab=300", "model.vocab"),
         (fixture::text(), "model.context=66", "model.context"),
         (fixture::text(), "model.context=0", "model.context"),
+        // A multiple of every unit, and beyond what anyone can mean.
+        (fixture::text(), "model.context=4611686018427387904", "model.context"),
+        (fixture::text(), "train.bytes_per_step=4611686018427387904", "train.bytes_per_step"),
+        (fixture::text(), "train.micro_batch=288230376151711744", "train.bytes_per_step"),
         (fixture::text(), "model.level.0.n_head=3", "model.level.0.n_head"),
         (fixture::text(), "model.level.1.n_head=0", "model.level.1.n_head"),
         (fixture::text(), "model.level.0.unit=0", "model.context"),
@@ -50,6 +54,9 @@ fn values_out_of_range_name_the_dotted_key() {
     for (Fixture { config, .. }, set, key) in cases {
         refused(config, &[set], &[&format!("`{key}`")]);
     }
+    // 64 times as many are 2^64 bytes, and 0 is a multiple of everything.
+    let sets = ["train.micro_batch=288230376151711744", "train.bytes_per_step=0"];
+    refused(&fixture::text().config, &sets, &["`train.bytes_per_step`"]);
     let out = folder.join("run");
     let Fixture { config, prepared, .. } = fixture::text();
     for (set, key) in [("model.context=66", "`model.context`"), ("model.level.0.n_head=3", "`model.level.0.n_head`")] {

@@ -322,6 +322,24 @@ fn a_folder_that_changed_is_refused() {
     later["format"] = 3.into();
     write(&other, "manifest.json", later.to_string());
     assert!(error(&other).contains("version 3"), "{}", error(&other));
+
+    // Shards lie beside their manifest, and nowhere else.
+    for name in ["../out/train-00000.shard", "/dev/zero", "", "a.txt", "train-1.shard"] {
+        let mut stranger: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+        stranger["shards"][0]["file"] = name.into();
+        write(&other, "manifest.json", stranger.to_string());
+        assert!(error(&other).contains("no shard beside it"), "{}", error(&other));
+        let error = add(&source, &text(), &other).unwrap_err().to_string();
+        assert!(error.contains("no shard beside it"), "{error}");
+    }
+    // What is wrong with a number in it is no reason to stop.
+    let mut few: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    few["skipped"] = serde_json::json!([{"path": source.join("c").display().to_string(), "reason": "is empty"}]);
+    few["skipped_count"] = 0.into();
+    write(&other, "manifest.json", few.to_string());
+    write(&source, "c", text_for(Split::Train, 3));
+    let manifest = add(&source, &text(), &other).unwrap();
+    assert_eq!((manifest.skipped.len(), manifest.skipped_count), (0, 0));
 }
 
 #[test]

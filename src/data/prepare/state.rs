@@ -165,16 +165,19 @@ impl State {
         if self.manifest.skipped.is_empty() {
             return;
         }
-        let listed: HashSet<&str> = self.manifest.skipped.iter().map(|skipped| skipped.path.as_str()).collect();
-        let again =
-            files.map(|path| path.display().to_string()).chain(skipped.iter().map(|skipped| skipped.path.clone()));
+        // What was skipped may be a part of an archive: every folder of its path may be one.
+        fn upwards(path: &str) -> impl Iterator<Item = &str> {
+            path.match_indices('/').map(|(at, _)| &path[..at]).chain([path])
+        }
+        let listed: HashSet<&str> = self.manifest.skipped.iter().flat_map(|skipped| upwards(&skipped.path)).collect();
+        let again = files.map(|path| path.display().to_string());
+        let again = again.chain(skipped.iter().map(|skipped| skipped.path.clone()));
         let again: HashSet<String> = again.filter(|path| listed.contains(path.as_str())).collect();
         let before = self.manifest.skipped.len();
-        // A part of an archive that is read again is listed again as well.
-        let of_again =
-            |path: &str| again.contains(path) || path.match_indices('/').any(|(at, _)| again.contains(&path[..at]));
-        self.manifest.skipped.retain(|skipped| !of_again(&skipped.path));
-        self.manifest.skipped_count -= (before - self.manifest.skipped.len()) as u64;
+        self.manifest.skipped.retain(|skipped| !upwards(&skipped.path).any(|path| again.contains(path)));
+        // A damaged manifest may count fewer than it lists.
+        let fewer = (before - self.manifest.skipped.len()) as u64;
+        self.manifest.skipped_count = self.manifest.skipped_count.saturating_sub(fewer);
     }
 
     /// Whether a file has been read, has not changed since, and would give the same now.
@@ -272,7 +275,7 @@ impl State {
 /// What an interrupted call left in a folder, where it can be read.
 fn partial(out: &Path) -> Option<Partial> {
     let text = std::fs::read(out.join(PARTIAL)).ok()?;
-    serde_json::from_slice(&text).ok()
+    serde_json::from_slice(&text).ok().filter(|partial: &Partial| partial.manifest.stranger().is_none())
 }
 
 fn remove(path: &Path) -> Result<()> {
