@@ -161,13 +161,14 @@ fn hostile_archives_are_refused_and_listed() {
     let many = gzip(&zeros.repeat(64));
     write(&source, "bomb.gz", &many);
     write(&source, "cut.tar", &tar(&[("a", noise(2000, 1)), ("b", noise(2000, 2))])[..3000]);
+    write(&source, "part.tar", tar(&[("void", Vec::new()), ("fine", b"fine".to_vec())]));
     write(&source, "not.zip", b"PK\x03\x04 and no more");
     let started = Instant::now();
     let summary = prepare(&folder.path().join("in"), &text(), &out).unwrap();
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     let reasons: Vec<_> =
         summary.skipped.iter().map(|skipped| format!("{}: {}", skipped.path, skipped.reason)).collect();
-    for file in ["bomb.gz", "cut.tar", "not.zip"] {
+    for file in ["bomb.gz", "cut.tar", "not.zip", "part.tar/void: is empty"] {
         assert!(reasons.iter().any(|reason| reason.contains(file)), "{file}: {reasons:#?}");
     }
     assert!(reasons.iter().any(|reason| reason.contains("max_expansion")), "{reasons:#?}");
