@@ -225,8 +225,8 @@ impl RunConfig {
 }
 
 /// Sets `a.b.c=value` in a table; the value is TOML, or a plain string where it isn't. `model.level.0.n_layer`
-/// reaches into an array.
-fn set(table: &mut toml::Table, setting: &str) -> Result<()> {
+/// reaches into an array. Fails on a setting without `=`, and on a key that leads through a value.
+pub fn set(table: &mut toml::Table, setting: &str) -> Result<()> {
     let Some((key, value)) = setting.split_once('=') else {
         return Err(Error::Usage(format!("--set {setting}: expected key=value, such as train.lr=1e-3")));
     };

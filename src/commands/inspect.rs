@@ -12,7 +12,6 @@ use std::io::Read;
 use std::path::Path;
 
 use megabyte::Error;
-use megabyte::config::DataConfig;
 use megabyte::data::shard::MAGIC;
 use megabyte::data::{Manifest, guess, is_archive};
 use megabyte::modality::Layout;
@@ -68,6 +67,15 @@ pub fn run(args: InspectArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     if !metadata.is_dir() && !metadata.is_file() {
         return Err(Error::file(path, "is a pipe, a socket or a device; inspect reads files more than once").into());
     }
+    let prepared = metadata.is_dir() && Manifest::is_at(path);
+    if args.samples.is_some() && !prepared {
+        return Err(Error::Usage("--samples needs a folder that `megabyte prepare` wrote".to_owned()).into());
+    }
+    if metadata.is_dir() && !args.overrides.is_empty() && args.modality.is_none() && args.config.is_none() {
+        return Err(
+            Error::Usage("--set needs --modality or --config: nobody said what the files are".to_owned()).into()
+        );
+    }
     // Where nobody says what files are, each is judged by its content.
     let data = match (&args.modality, &args.config) {
         (None, None) => None,
@@ -75,7 +83,10 @@ pub fn run(args: InspectArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     };
     let report = if !metadata.is_dir() {
         let head = head(path)?;
-        let data = data.map_or_else(|| Ok(DataConfig::new(guess(path)?)), Ok::<_, Error>)?;
+        let data = match data {
+            Some(data) => data,
+            None => data_config(Some(guess(path)?.name()), None, &args.overrides)?,
+        };
         if head.starts_with(&MAGIC) {
             folder::shard(path, args.verify)?
         } else if metadata.len() > LARGE || is_archive(path, &data)? {
@@ -84,7 +95,7 @@ pub fn run(args: InspectArgs, progress: &dyn Progress) -> anyhow::Result<()> {
             let content = std::fs::read(path).map_err(|error| Error::io(path, error))?;
             file::inspect(path, &content, &data)?
         }
-    } else if Manifest::is_at(path) {
+    } else if prepared {
         folder::prepared(&args, progress)?
     } else if run::is_at(path) {
         run::inspect(path)?

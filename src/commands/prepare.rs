@@ -6,13 +6,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use megabyte::Error;
-use megabyte::config::DataConfig;
+use megabyte::config::{DataConfig, set};
 use megabyte::data::{Existing, Manifest, Skipped, Split};
 use megabyte::progress::Progress;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::output::{check_free, print, print_json};
+use super::output::{print, print_json};
 use crate::cli::PrepareArgs;
 
 /// Reasons for which files were skipped that are shown; the manifest lists the files.
@@ -24,9 +24,6 @@ pub fn run(args: PrepareArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     data.include.extend(args.include);
     data.exclude.extend(args.exclude);
     data.column = args.column.or(data.column);
-    if !Manifest::is_begun(&args.out) {
-        check_free(&args.out, args.force)?;
-    }
     let existing = if args.force { Existing::Replace } else { Existing::Add };
     let summary = megabyte::data::prepare(&args.sources, &data, &args.out, existing, progress)?;
     if args.json {
@@ -109,18 +106,14 @@ pub(super) fn data_config(
         }
     }
     for setting in overrides {
-        let Some((key, value)) = setting.strip_prefix("data.").and_then(|setting| setting.split_once('=')) else {
+        let Some(setting) = setting.strip_prefix("data.").filter(|setting| setting.contains('=')) else {
             let reason = format!("--set {setting}: expected data.key=value, such as data.width=32");
             return Err(Error::Usage(reason));
         };
-        let value = value.trim();
-        // A value that isn't TOML is a plain string, so that quotes are not needed.
-        let parsed = toml::from_str::<toml::Table>(&format!("value = {value}"));
-        let parsed = parsed.ok().and_then(|mut table| table.remove("value")).unwrap_or_else(|| value.into());
-        section.insert(key.trim().to_owned(), parsed);
+        set(&mut section, setting)?;
     }
     if !section.contains_key("modality") {
-        return Err(Error::config("data.modality", "is missing: give --modality text, image or audio"));
+        return Err(Error::config("data.modality", "is missing: give --modality text, image, audio or bytes"));
     }
     if let Some(name) = section.get("modality").and_then(toml::Value::as_str) {
         name.parse::<megabyte::modality::Modality>()?;
@@ -172,5 +165,8 @@ mod tests {
         assert!(error(None, None, "").contains("--modality"));
         assert!(error(Some("image"), None, "data.wdth=3").contains("wdth"));
         assert!(error(Some("image"), None, "train.lr=3").contains("train.lr"));
+        assert!(error(Some("audio"), None, "data.channels=2").contains("`data.channels`"));
+        let limited = data_config(Some("text"), None, &set("data.limits.max_document=7")).unwrap();
+        assert_eq!(limited.limits.max_document, 7);
     }
 }

@@ -104,9 +104,11 @@ pub struct Settings {
     pub sheet: Option<[u32; 2]>,
 }
 
-/// How much of the list of sources beside the manifest belongs to it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The list of sources beside the manifest, and how much of it belongs to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
+    /// The file's name.
+    pub file: String,
     /// Bytes from the front.
     pub bytes: u64,
     /// Their XXH3-64.

@@ -160,7 +160,14 @@ impl Layout {
     /// picture's `size = 64` or `size = [64, 48]` is another spelling of its `width` and `height`.
     pub fn from_keys(modality: Modality, mut keys: toml::Table) -> Result<Self> {
         fn read<T: serde::de::DeserializeOwned>(keys: toml::Table) -> Result<T> {
-            T::deserialize(keys).map_err(|error| Error::config("data", error.message().trim()))
+            T::deserialize(keys.clone()).map_err(|error| {
+                // Each key alone, to name the one at fault.
+                let fails = |(key, value): &(&String, &toml::Value)| {
+                    T::deserialize(toml::Table::from_iter([((*key).clone(), (*value).clone())])).is_err()
+                };
+                let key = keys.iter().find(fails).map_or("data".to_owned(), |(key, _)| format!("data.{key}"));
+                Error::config(key, error.message().trim())
+            })
         }
         let layout = match modality {
             Modality::Text => Layout::Text(read(keys)?),

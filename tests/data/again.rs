@@ -132,25 +132,92 @@ fn files_of_one_name_size_and_time_below_two_sources_are_two() {
 }
 
 #[test]
-fn a_lost_or_damaged_list_of_sources_costs_time_and_nothing_else() {
+fn without_the_list_of_what_was_read_nothing_is_added() {
     let folder = tempfile::tempdir().unwrap();
     let (source, out) = (folder.path().join("in"), folder.path().join("out"));
     (0..60).for_each(|i| drop(write(&source, &format!("a{i:02}"), format!("document {i}"))));
+    // A document of several items is known by the list alone.
     write(&source, "long", noise(3000, 1));
     let mut data = text();
     data.cut_over = 1000;
     prepare(&source, &data, &out).unwrap();
     let before = items(&out);
-    write(&source, "new", "another");
-    for damage in ["", "{\"file\":\"a00\",\"size\":1"] {
-        std::fs::write(out.join(".sources.jsonl"), damage).unwrap();
-        let summary = add(&source, &data, &out).unwrap();
-        let after = items(&out);
-        // The document of several items is known by the list alone.
-        assert!(before.iter().all(|item| after.contains(item)));
-        assert!(summary.documents - 62 <= 1, "{}", summary.documents);
-        prepare(&source, &data, &out).unwrap();
+    let list = out.join(".sources-00000.jsonl");
+    let whole = std::fs::read(&list).unwrap();
+    for damage in [&b""[..], b"{\"file\":\"a00\",\"size\":1", &whole[1..]] {
+        std::fs::write(&list, damage).unwrap();
+        let error = add(&source, &data, &out).unwrap_err().to_string();
+        assert!(error.contains(".sources-00000.jsonl") && error.contains("--force"), "{error}");
     }
+    std::fs::remove_file(&list).unwrap();
+    assert!(add(&source, &data, &out).unwrap_err().to_string().contains("is missing"));
+    assert_eq!(items(&out), before);
+    assert_eq!(prepare(&source, &data, &out).unwrap().documents, 61);
+}
+
+#[test]
+fn a_replacement_that_fails_changes_nothing_for_later_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, other, out) = (folder.path().join("in"), folder.path().join("other"), folder.path().join("out"));
+    write(&source, "a", noise(9 << 20, 1));
+    write(&source, "b", noise(9 << 20, 2));
+    (0..900).for_each(|i| drop(write(&other, &format!("{i}"), format!("other {i}"))));
+    write(folder.path(), "void/nothing", "");
+    let before = prepare(&source, &text(), &out).unwrap();
+    assert!(prepare(&folder.path().join("void"), &text(), &out).is_err());
+    assert_eq!(add(&source, &text(), &out).unwrap(), before, "both long documents are known");
+
+    // Replaced in part by something else: nobody else goes on with that unasked.
+    let stop = StopAfter(AtomicUsize::new(1400));
+    let replace = |sources: &Path, progress: &dyn Progress| {
+        megabyte::data::prepare(&[sources.to_owned()], &text(), &out, Existing::Replace, progress)
+    };
+    assert!(matches!(replace(&other, &stop), Err(megabyte::Error::Interrupted)));
+    assert!(out.join("preparing.json").exists());
+    let error = add(&source, &text(), &out).unwrap_err().to_string();
+    assert!(error.contains("being replaced") && error.contains("--force"), "{error}");
+    assert_eq!(Manifest::load(&out).unwrap(), before);
+    // Anew is anew: nothing of the unfinished work is taken over.
+    assert_eq!(replace(&source, &Quiet).unwrap().documents, 2);
+    assert_eq!(replace(&other, &Quiet).unwrap().documents, 900);
+    assert_eq!(names(&out).iter().filter(|name| name.starts_with(".sources-")).count(), 1);
+}
+
+#[test]
+fn foreign_folders_are_left_alone_and_what_a_killed_call_left_is_not_foreign() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, out) = (folder.path().join("in"), folder.path().join("out"));
+    write(&source, "a", "first");
+    write(&out, "mine.txt", "mine");
+    let error = add(&source, &text(), &out).unwrap_err().to_string();
+    assert!(error.contains("is there already") && error.contains("--force"), "{error}");
+    assert_eq!(names(&out), ["mine.txt"]);
+    let left = folder.path().join("left");
+    write(&left, ".sources-00000.jsonl", "");
+    write(&left, ".megabyte-x.tmp", "half a shard");
+    assert_eq!(add(&source, &text(), &left).unwrap().documents, 1);
+    assert!(!names(&left).contains(&".megabyte-x.tmp".to_owned()));
+    let error = add(&source, &text(), &source.join("a")).unwrap_err().to_string();
+    assert!(error.contains("is not a folder"), "{error}");
+}
+
+#[test]
+fn folders_that_links_lead_back_to_are_read_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, out) = (folder.path().join("all/in"), folder.path().join("out"));
+    for split in ["train", "val"] {
+        (0..3).for_each(|i| drop(write(&source, &format!("{split}/{i}"), format!("{i} of {split}"))));
+    }
+    write(folder.path(), "elsewhere/other", "from elsewhere");
+    for (link, target) in
+        [("a", folder.path().join("all")), ("b", source.join("val")), ("c", folder.path().join("elsewhere"))]
+    {
+        std::os::unix::fs::symlink(target, source.join(link)).unwrap();
+    }
+    let summary = prepare(&source, &text(), &out).unwrap();
+    assert_eq!((summary.documents, summary.duplicates, summary.skipped_count), (7, 0, 2));
+    assert!(summary.count(Split::Valid).items >= 3, "the folder val decides");
+    assert!(summary.skipped.iter().all(|skipped| skipped.reason.contains("is a link")), "{:?}", summary.skipped);
 }
 
 #[test]

@@ -240,7 +240,7 @@ fn what_was_prepared_is_replaced_and_nothing_else() {
     prepare(&source, &text(), &out).unwrap();
     let mut names: Vec<_> = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, [".sources.jsonl", "manifest.json", "notes.txt", "train-00001.shard", "valid-00001.shard"]);
+    assert_eq!(names, [".sources-00001.jsonl", "manifest.json", "notes.txt", "train-00001.shard", "valid-00001.shard"]);
 
     let web = folder.path().join("web");
     write(&web, "manifest.json", "{}");

@@ -5,7 +5,7 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::read::{Job, Work};
-use super::source::{self, SourceFile, is_shard};
+use super::source::{CHANGED, SourceFile, is_shard};
 use super::spool::{Spool, Spooled};
 use crate::Result;
 use crate::data::container::Content;
@@ -73,15 +73,12 @@ impl Encoder<'_> {
                 return Ok(Outcome::Retry(error.to_string()));
             }
         };
-        let same = |open: &File| {
-            open.metadata().is_ok_and(|now| now.len() == file.size && source::modified(&now) == file.modified)
-        };
         let mut counted = Counted { open, read: 0, told: 0, size: file.size, progress: self.progress };
-        let before = same(&counted.open);
+        let before = file.is_still(&counted.open);
         let outcome = self.document(&mut counted)?;
-        let after = same(&counted.open);
+        let after = file.is_still(&counted.open);
         self.progress.advance(file.size - counted.told);
-        if before && after { Ok(outcome) } else { Ok(Outcome::Retry("changed while it was read".to_owned())) }
+        if before && after { Ok(outcome) } else { Ok(Outcome::Retry(CHANGED.to_owned())) }
     }
 
     fn document(&self, input: &mut dyn Input) -> Result<Outcome> {

@@ -79,10 +79,16 @@ pub fn prepare(
         return Err(Error::file(ours, "is not a manifest of prepared data: choose another folder to write"));
     }
     let new = !out.exists();
+    if out.exists() && !out.is_dir() {
+        return Err(Error::file(out, "is not a folder: name one to write"));
+    }
     std::fs::create_dir_all(out).at(out)?;
     let _lock = lock(out, progress)?;
     remove_temporary(out);
-    let state = State::begin(out, data, existing)?;
+    if existing == Existing::Add && !Manifest::is_begun(out) && !is_ours(out) {
+        return Err(Error::file(out, "is there already; choose another path or add --force"));
+    }
+    let state = State::begin(sources, out, data, existing)?;
     let prepared = run(found, state, data, out, progress);
     if prepared.is_err() && new {
         // Only where nothing is in it; the failure is told by `prepared`.
@@ -111,6 +117,13 @@ fn lock(out: &Path, progress: &dyn Progress) -> Result<File> {
         }
         std::thread::sleep(Duration::from_millis(200));
     }
+}
+
+/// Whether a folder has nothing in it but what a call that was killed early has left.
+fn is_ours(out: &Path) -> bool {
+    std::fs::read_dir(out).is_ok_and(|mut entries| {
+        entries.all(|entry| entry.is_ok_and(|entry| state::is_list(&entry.file_name().to_string_lossy())))
+    })
 }
 
 /// What a call that was killed left behind. It is only in the way, so that a failure is no matter.
@@ -145,6 +158,7 @@ fn run(found: Walk, mut state: State, data: &DataConfig, out: &Path, progress: &
         state,
         at: None,
         told: 0,
+        half: false,
         progress,
     };
     for skipped in found.skipped {

@@ -5,7 +5,7 @@ use std::io::Seek;
 use std::sync::mpsc::SyncSender;
 
 use super::pattern::Patterns;
-use super::source::SourceFile;
+use super::source::{CHANGED, SourceFile};
 use crate::data::container::{self, Content, Expanded, Found};
 use crate::progress::Progress;
 use crate::{Error, Result};
@@ -108,6 +108,9 @@ impl Reader<'_> {
         match expanded {
             Expanded::NotAContainer if self.patterns.takes(&name) => return batch.push(index, Work::Whole, file.size),
             Expanded::NotAContainer => {}
+            Expanded::Done if !place.is_ok_and(|place| file.is_still(&place)) => {
+                batch.push(index, Work::Retry(CHANGED.to_owned()), 0)?;
+            }
             Expanded::Done => batch.push(index, Work::End, 0)?,
             Expanded::Broken(reason) => batch.push(index, Work::Broken(reason), 0)?,
         }

@@ -1,6 +1,7 @@
 //! Finds the files below sources, in an order that is the same everywhere.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fs::FileType;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,9 @@ use crate::data::manifest::{Manifest, Skipped};
 use crate::data::{Split, shard};
 use crate::error::IoContext;
 use crate::{Error, Result};
+
+/// Why a file is skipped of which half would be old and half new.
+pub(super) const CHANGED: &str = "changed while it was read";
 
 /// A file below a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +35,11 @@ impl SourceFile {
         let mut components = self.path.components();
         components.by_ref().take(self.depth).for_each(drop);
         components.as_path().to_string_lossy()
+    }
+
+    /// Whether the file, which is open, is what it was when it was found.
+    pub(super) fn is_still(&self, open: &std::fs::File) -> bool {
+        open.metadata().is_ok_and(|now| now.len() == self.size && modified(&now) == self.modified)
     }
 
     /// The split that the folder `train`, `valid` or `test` directly below the source gives it.
@@ -80,6 +89,8 @@ pub(super) fn is_shard(content: &[u8]) -> bool {
 
 fn walk_folder(source: &Path, patterns: &Patterns, found: &mut Walk) {
     let depth = source.components().count();
+    let root = source.canonicalize().unwrap_or_else(|_| source.to_owned());
+    let links = RefCell::new(Vec::new());
     let wanted = |entry: &DirEntry| {
         if entry.depth() == 0 {
             return true;
@@ -87,7 +98,12 @@ fn walk_folder(source: &Path, patterns: &Patterns, found: &mut Walk) {
         let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
         let prepared = entry.file_type().is_dir() && Manifest::is_begun(entry.path());
         let below = entry.path().strip_prefix(source).unwrap_or(entry.path());
-        !hidden && !prepared && !patterns.leaves_out(&below.to_string_lossy())
+        if hidden || prepared || patterns.leaves_out(&below.to_string_lossy()) {
+            return false;
+        }
+        let link = second_way(entry, &root);
+        links.borrow_mut().extend(link.map(|reason| Skipped::new(entry.path().display(), reason)));
+        link.is_none()
     };
     for entry in WalkDir::new(source).follow_links(true).sort_by_file_name().into_iter().filter_entry(wanted) {
         let entry = match entry {
@@ -108,6 +124,23 @@ fn walk_folder(source: &Path, patterns: &Patterns, found: &mut Walk) {
         }
         let metadata = entry.metadata().map_err(|error| error.to_string());
         add(entry.into_path(), depth, metadata, found);
+    }
+    found.skipped.extend(links.into_inner());
+}
+
+/// Why a link to a folder is not followed: what is behind it would be read twice, under two names and perhaps for two
+/// splits.
+fn second_way(entry: &DirEntry, root: &Path) -> Option<&'static str> {
+    if !entry.path_is_symlink() || !entry.file_type().is_dir() {
+        return None;
+    }
+    let target = entry.path().canonicalize().ok()?;
+    if root.starts_with(&target) {
+        Some("is a link to a folder above it")
+    } else if target.starts_with(root) {
+        Some("is a link to a folder that is read anyway")
+    } else {
+        None
     }
 }
 

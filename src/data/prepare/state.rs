@@ -2,8 +2,8 @@
 //!
 //! `manifest.json` is what readers go by, and is replaced in one rename at the end. While the work goes on,
 //! `preparing.json` stands for it: it is written after each [`Segment`](super::segment::Segment) of shards, so that
-//! what is in them is not done again. `.sources.jsonl` lists the files that have been read, a line each; how much of it
-//! counts is in either of the two.
+//! what is in them is not done again. `.sources-00000.jsonl` lists the files that have been read, a line each; which list
+//! and how much of it counts is in either of the two.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -20,8 +20,21 @@ use crate::data::shard::Shard;
 use crate::error::IoContext;
 use crate::{Error, Result};
 
-/// The name of the list of sources.
-const SOURCES: &str = ".sources.jsonl";
+/// The name of a list of sources: every replacement begins another.
+fn list_name(number: usize) -> String {
+    format!(".sources-{number:05}.jsonl")
+}
+
+/// Whether a file in a prepared folder is a list of sources.
+pub(super) fn is_list(name: &str) -> bool {
+    name.strip_prefix(".sources-").and_then(|name| name.strip_suffix(".jsonl")).is_some()
+}
+
+/// The lists of sources in a folder.
+fn lists(out: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(out).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names.filter_map(|name| name.into_string().ok()).filter(|name| is_list(name)).collect()
+}
 
 /// What to do where a folder is prepared already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +50,8 @@ pub enum Existing {
 struct Partial {
     manifest: Manifest,
     replaces: bool,
+    /// What was asked for, absolute.
+    sources: Vec<String>,
     open: Option<Open>,
 }
 
@@ -49,7 +64,7 @@ pub(super) struct Open {
     pub records: u64,
 }
 
-/// A line of `.sources.jsonl`: a file that was read, or only documents.
+/// A line of a list of sources: a file that was read, or only documents.
 #[derive(Debug, Serialize, Deserialize)]
 struct Line<'a> {
     /// The file's name, for people.
@@ -67,6 +82,7 @@ struct Line<'a> {
 pub(super) struct State {
     out: PathBuf,
     replaces: bool,
+    asked: Vec<String>,
     pub manifest: Manifest,
     /// What decides which parts of archives are found, and which files are refused: another choice, another hash.
     choice: u128,
@@ -83,17 +99,30 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Looks at what is in `out`. Fails where that was prepared with other settings and is not to be replaced.
-    pub(super) fn begin(out: &Path, data: &DataConfig, existing: Existing) -> Result<Self> {
+    /// Looks at what is in `out`. Fails where that was prepared with other settings and is not to be replaced, where it
+    /// is being replaced by something else, and where the list of what was read is lost.
+    pub(super) fn begin(sources: &[PathBuf], out: &Path, data: &DataConfig, existing: Existing) -> Result<Self> {
+        let absolute =
+            |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string();
+        let asked: Vec<String> = sources.iter().map(absolute).collect();
         let settings = settings(data)?;
         let choice = serde_json::to_vec(&(&data.include, &data.exclude, &data.limits)).expect("these are plain values");
         let complete = Manifest::is_at(out);
-        let partial = partial(out).filter(|partial| {
-            let wanted = existing == Existing::Add || partial.replaces || !complete;
-            wanted && partial.manifest.settings == settings
+        let partial = partial(out);
+        if existing == Existing::Add
+            && partial.as_ref().is_some_and(|partial| complete && partial.replaces && partial.sources != asked)
+        {
+            let reason = "is being replaced by other sources: \
+                          finish that with the command that began it, or prepare anew with --force";
+            return Err(Error::file(out, reason));
+        }
+        // What replaces is only what was asked for; what adds may add to anything.
+        let partial = partial.filter(|partial| {
+            let same = partial.sources == asked && (partial.replaces || !complete);
+            (existing == Existing::Add || same) && partial.manifest.settings == settings
         });
-        let (manifest, replaces, open) = match partial {
-            Some(Partial { manifest, replaces, open }) => (manifest, replaces, open),
+        let (mut manifest, replaces, open) = match partial {
+            Some(Partial { manifest, replaces, open, .. }) => (manifest, replaces, open),
             None if complete && existing == Existing::Add => {
                 let manifest = Manifest::load(out)?;
                 if let Some((key, ours, theirs)) = manifest::settings_difference(&settings, &manifest.settings) {
@@ -108,20 +137,25 @@ impl State {
             }
             None => (Manifest::new(settings), existing == Existing::Replace, None),
         };
+        let fresh = manifest.sources.file.is_empty();
+        if fresh {
+            // Another list than the one that readers of the old manifest go by.
+            let used = lists(out);
+            manifest.sources.file = (0..).map(list_name).find(|name| !used.contains(name)).expect("a number is free");
+        }
+        let list = out.join(&manifest.sources.file);
+        if !fresh && !list.is_file() {
+            return Err(Error::file(list, "is missing, so that nothing can be added: prepare anew with --force"));
+        }
         let mut state = State {
             out: out.to_owned(),
             replaces,
+            asked,
             choice: xxh3_128(&choice),
             known: HashSet::new(),
             documents: HashSet::new(),
             open,
-            sources: File::options()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(out.join(SOURCES))
-                .at(out)?,
+            sources: File::options().read(true).write(true).create(fresh).truncate(false).open(&list).at(&list)?,
             checksum: Xxh3::new(),
             lines: Vec::new(),
             long: Vec::new(),
@@ -135,17 +169,15 @@ impl State {
         Ok(state)
     }
 
-    /// Takes the part of the list of sources that counts, where it is what it was; else the list begins anew, every
-    /// file is read again, and nothing is stored twice all the same.
+    /// Takes the part of the list of sources that counts. Without it nobody knows which long documents are stored.
     fn read_sources(&mut self) -> Result<()> {
-        let path = self.out.join(SOURCES);
+        let path = self.out.join(&self.manifest.sources.file);
         let mut text = std::fs::read(&path).at(&path)?;
-        text.truncate(self.manifest.sources.bytes as usize);
-        let mark = Mark { bytes: text.len() as u64, xxh3: xxhash_rust::xxh3::xxh3_64(&text) };
-        let known = mark == self.manifest.sources;
-        if !known {
-            text.clear();
-            self.open = None;
+        text.truncate(usize::try_from(self.manifest.sources.bytes).unwrap_or(usize::MAX));
+        let Mark { bytes, xxh3, .. } = self.manifest.sources;
+        if text.len() as u64 != bytes || (bytes > 0 && xxhash_rust::xxh3::xxh3_64(&text) != xxh3) {
+            let reason = "differs from what the manifest says, so that nothing can be added: prepare anew with --force";
+            return Err(Error::file(path, reason));
         }
         for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
             let Ok(line) = serde_json::from_slice::<Line>(line) else { continue };
@@ -156,7 +188,6 @@ impl State {
         self.checksum.update(&text);
         self.sources.set_len(text.len() as u64).at(&path)?;
         self.sources.seek(SeekFrom::End(0)).at(&path)?;
-        self.manifest.sources.bytes = text.len() as u64;
         Ok(())
     }
 
@@ -239,7 +270,7 @@ impl State {
             let long = std::mem::take(&mut self.long);
             self.line(Line { file: None, id: None, long });
         }
-        let path = self.out.join(SOURCES);
+        let path = self.out.join(&self.manifest.sources.file);
         self.sources.write_all(&self.lines).at(&path)?;
         self.sources.sync_all().at(&path)?;
         self.checksum.update(&self.lines);
@@ -247,7 +278,8 @@ impl State {
         self.manifest.sources.xxh3 = self.checksum.digest();
         self.lines.clear();
         shards.into_iter().for_each(|info| self.manifest.add_shard(info));
-        let partial = Partial { manifest: self.manifest.clone(), replaces: self.replaces, open: self.open };
+        let (manifest, sources) = (self.manifest.clone(), self.asked.clone());
+        let partial = Partial { manifest, replaces: self.replaces, sources, open: self.open };
         manifest::write_json(&partial, &self.out.join(PARTIAL))
     }
 
@@ -259,16 +291,16 @@ impl State {
         for shard in manifest::shards_in(&self.out).iter().filter(|path| !named(path)) {
             remove(shard)?;
         }
+        for list in lists(&self.out).iter().filter(|list| **list != self.manifest.sources.file) {
+            remove(&self.out.join(list))?;
+        }
         Ok(self.manifest)
     }
 
     /// Nothing came of it: what was begun goes, what was there stays.
     pub(super) fn abandon(self) -> Result<()> {
         remove(&self.out.join(PARTIAL))?;
-        if !self.out.join(manifest::FILE).exists() {
-            remove(&self.out.join(SOURCES))?;
-        }
-        Ok(())
+        remove(&self.out.join(&self.manifest.sources.file))
     }
 }
 

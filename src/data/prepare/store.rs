@@ -31,6 +31,8 @@ pub(super) struct Store<'a> {
     pub at: Option<(usize, u64)>,
     /// Skipped files that were told.
     pub told: u64,
+    /// Whether a document is stored in part.
+    pub half: bool,
     pub progress: &'a dyn Progress,
 }
 
@@ -84,6 +86,7 @@ impl Store<'_> {
         // Pieces end between the units of the layout.
         let most = split::cut_unit(self.layout).map_or(len, |unit| ITEM_BYTES / unit as u64 * unit as u64).max(1);
         let mut pieces = 0;
+        self.half = true;
         for (split, range) in parts {
             let mut start = range.start;
             while start < range.end {
@@ -95,6 +98,7 @@ impl Store<'_> {
                 start = end;
             }
         }
+        self.half = false;
         if pieces > 1 {
             self.state.remember(&hash);
         }
@@ -121,7 +125,8 @@ impl Store<'_> {
         if self.segment.is_empty() && self.state.manifest.shards.is_empty() {
             return self.state.abandon();
         }
-        self.commit()
+        // What was stored since the last segment holds half a document, and is done again.
+        if self.half { Ok(()) } else { self.commit() }
     }
 
     /// Ends work that is done.
