@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Instant;
 
 use megabyte::Error;
 use megabyte::config::DataConfig;
@@ -26,10 +27,12 @@ pub fn run(args: PrepareArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         check_free(&args.out, args.force)?;
     }
     let existing = if args.force { Existing::Replace } else { Existing::Add };
+    let started = Instant::now();
     let summary = megabyte::data::prepare(&args.sources, &data, &args.out, existing, progress)?;
     if args.json {
         let mut object = json!(summary);
         object["out"] = json!(args.out);
+        object["seconds"] = json!(started.elapsed().as_secs_f64());
         return print_json(&object);
     }
     // Each skipped file was told while the work went on.
