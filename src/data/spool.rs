@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::Result;
 use crate::error::IoContext;
 
-/// Bytes of one document that are kept in memory: the disk is slower, and written to twice.
-const EACH: usize = 128 << 20;
+/// Bytes of one document that are kept in memory.
+const EACH: usize = 4 << 20;
 /// Bytes of all documents that are kept in memory at one time.
 const ALL: usize = 192 << 20;
 
@@ -38,8 +38,6 @@ pub(super) struct Spool<'a> {
     folder: &'a Path,
     /// More bytes than this are refused.
     limit: u64,
-    /// More than this do not stay in memory.
-    each: usize,
     memory: Vec<u8>,
     share: Share,
     file: Option<BufWriter<File>>,
@@ -53,7 +51,7 @@ impl<'a> Spool<'a> {
     /// A spool whose file, should it need one, lies in `folder`.
     pub(super) fn new(folder: &'a Path, limit: u64) -> Self {
         let (memory, share, hash) = (Vec::new(), Share::default(), blake3::Hasher::new());
-        Spool { folder, limit, each: EACH, memory, share, file: None, hash, len: 0, failure: None }
+        Spool { folder, limit, memory, share, file: None, hash, len: 0, failure: None }
     }
 
     /// Fails where the file could not be written.
@@ -81,7 +79,7 @@ impl<'a> Spool<'a> {
 
     fn store(&mut self, bytes: &[u8]) -> io::Result<()> {
         let held = self.memory.len() + bytes.len();
-        if self.file.is_none() && (held > self.each || HELD.load(Ordering::Relaxed) + bytes.len() > ALL) {
+        if self.file.is_none() && (held > EACH || HELD.load(Ordering::Relaxed) + bytes.len() > ALL) {
             let mut file = BufWriter::with_capacity(1 << 18, tempfile::tempfile_in(self.folder)?);
             file.write_all(&self.memory)?;
             self.memory = Vec::new();
@@ -166,12 +164,10 @@ mod tests {
 
     #[test]
     fn bytes_come_back_from_memory_and_from_a_file() {
-        const EACH: usize = 1 << 20;
         let folder = tempfile::tempdir().unwrap();
         for len in [0, 5, EACH, EACH + 1, 3 * EACH] {
             let bytes: Vec<u8> = (0..len).map(|i| (i * 7 / 3) as u8).collect();
             let mut spool = Spool::new(folder.path(), 4 * EACH as u64);
-            spool.each = EACH;
             bytes.chunks(100_000).for_each(|part| spool.write_all(part).unwrap());
             spool.check().unwrap();
             assert_eq!(spool.file.is_some(), len > EACH);
@@ -193,8 +189,7 @@ mod tests {
         let error = spool.write_all(&[0; 11]).unwrap_err().to_string();
         assert!(error.contains("max_document") && spool.check().is_ok());
         let mut spool = Spool::new(Path::new("/nowhere at all"), u64::MAX);
-        spool.each = 5;
-        assert!(spool.write_all(&[0; 6]).is_err());
+        assert!(spool.write_all(&vec![0; EACH + 1]).is_err());
         assert!(spool.check().unwrap_err().to_string().contains("nowhere"));
     }
 }
