@@ -40,6 +40,7 @@ demo: build ## train three small models on real data and show what they make: ru
 
 bench: build ## measure this project's parts, then beside other implementations
 	$(CARGO) bench
+	.venv/bin/python benches/data/run.py
 	.venv/bin/python benches/peers/run.py
 
 dist: build ## dist/megabyte-VERSION-linux-x86_64.tar.gz, for machines with PyTorch 2.11 and no Rust
