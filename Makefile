@@ -42,6 +42,7 @@ demo: build ## train three small models on real data and show what they make: ru
 
 bench: build ## measure this project's parts, then beside other implementations
 	$(CARGO) bench
+	.venv/bin/python benches/data/run.py
 	.venv/bin/python benches/peers/run.py
 
 fuzz: build ## hostile files to everything that reads, FUZZ_SECONDS (60) a target; needs nightly Rust and cargo-fuzz

@@ -28,8 +28,8 @@ def command(*words: str) -> str:
         return ""
 
 
-def machine(root: Path, args: argparse.Namespace, ceilings: list[dict]) -> dict:
-    """Processor, its flags, versions, commit, and the best matrix rates that were seen, in FLOP/s."""
+def host(root: Path) -> dict:
+    """Processor, its flags, time and commit."""
     info: dict[str, str] = {}
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -45,12 +45,19 @@ def machine(root: Path, args: argparse.Namespace, ceilings: list[dict]) -> dict:
         "cpu": info.get("model name") or platform.processor() or platform.machine(),
         "cpu_flags": [flag for flag in FLAGS if flag in flags],
         "cores": os.cpu_count(),
-        "threads": args.threads,
         "load_average": os.getloadavg(),
+        "python": platform.python_version(),
+    }
+
+
+def machine(root: Path, args: argparse.Namespace, ceilings: list[dict]) -> dict:
+    """The host, versions, and the best matrix rates that were seen, in FLOP/s."""
+    return {
+        **host(root),
+        "threads": args.threads,
         "device": args.device,
         "gpu": ceilings[0].get("gpu"),
         "torch": ceilings[0]["torch"],
-        "python": platform.python_version(),
         "rounds": args.rounds,
         "seconds": args.seconds,
         "matrix_size": ceilings[0]["n"],
@@ -110,14 +117,25 @@ def place(about: dict) -> str:
     )
 
 
+def aligned(lines: list[list[str]]) -> str:
+    """A table for a terminal: two columns of words, then numbers."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    rows = ["  ".join(c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths))) for line in lines]
+    return "\n".join(row.rstrip() for row in rows)
+
+
+def piped(lines: list[list[str]]) -> str:
+    """The same in Markdown."""
+    rule = ["---", "---"] + ["---:"] * (len(lines[0]) - 2)
+    return "\n".join("| " + " | ".join(line) + " |" for line in [lines[0], rule, *lines[1:]])
+
+
 def text(results: dict) -> str:
     """The tables for a terminal."""
     parts = [place(results["machine"])]
     for table in results["tables"]:
         lines = cells(table, results["machine"])
-        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-        rows = ["  ".join(c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths))) for line in lines]
-        parts.append("\n".join([heading(table), *(row.rstrip() for row in rows)]))
+        parts.append(heading(table) + "\n" + aligned(lines))
     parts += [f"not measured: {f['name']}, {f['what']}, {f['size']}: {f['reason']}" for f in results["failures"]]
     return "\n\n".join(parts)
 
@@ -126,21 +144,18 @@ def markdown(results: dict) -> str:
     """The tables for BENCHMARKS.md."""
     parts = [place(results["machine"])]
     for table in results["tables"]:
-        head, *lines = cells(table, results["machine"])
-        rule = ["---", "---"] + ["---:"] * (len(head) - 2)
-        rows = ["| " + " | ".join(line) + " |" for line in [head, rule, *lines]]
-        parts.append(f"### {heading(table)}\n\n" + "\n".join(rows))
+        parts.append(f"### {heading(table)}\n\n{piped(cells(table, results['machine']))}")
     failures = [f"- {f['name']}, {f['what']}, {f['size']}: {f['reason']}" for f in results["failures"]]
     if failures:
         parts.append("Not measured:\n\n" + "\n".join(failures))
     return "\n\n".join(parts) + "\n"
 
 
-def write(folder: Path, results: dict) -> None:
-    """Writes `peers-TIME.json` and `.md`, each beside its place and renamed."""
+def write(folder: Path, results: dict, name: str = "peers", tables: str | None = None) -> None:
+    """Writes `NAME-TIME.json` and `.md`, each beside its place and renamed."""
     folder.mkdir(parents=True, exist_ok=True)
-    stem = "peers-" + results["machine"]["when"].replace(":", "").replace("-", "")
-    for suffix, content in ((".json", json.dumps(results, indent=1) + "\n"), (".md", markdown(results))):
+    stem = f"{name}-" + results["machine"]["when"].replace(":", "").replace("-", "")
+    for suffix, content in ((".json", json.dumps(results, indent=1) + "\n"), (".md", tables or markdown(results))):
         with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as file:
             file.write(content)
         os.chmod(file.name, 0o644)

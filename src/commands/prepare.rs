@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Instant;
 
 use megabyte::Error;
 use megabyte::config::{DataConfig, set};
@@ -25,10 +26,12 @@ pub fn run(args: PrepareArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     data.exclude.extend(args.exclude);
     data.column = args.column.or(data.column);
     let existing = if args.force { Existing::Replace } else { Existing::Add };
+    let started = Instant::now();
     let summary = megabyte::data::prepare(&args.sources, &data, &args.out, existing, progress)?;
     if args.json {
         let mut object = json!(summary);
         object["out"] = json!(args.out);
+        object["seconds"] = json!(started.elapsed().as_secs_f64());
         return print_json(&object);
     }
     // Each skipped file was told while the work went on.

@@ -9,7 +9,7 @@ use super::{Batch, Mixture};
 use crate::{Error, Result};
 
 /// Symbols that a thread hands over at a time, about: waking another thread costs as much as reading thousands.
-const GROUP: usize = 1 << 16;
+const GROUP: usize = 1 << 18;
 /// Groups that wait in each thread to be used.
 const AHEAD: usize = 2;
 

@@ -140,16 +140,33 @@ impl Shard {
     /// # Panics
     /// Where `i` is not below [`len`](Self::len).
     pub fn item(&self, i: usize) -> (&[u8], bool) {
-        let entry = self.entry(i);
-        let end = if i + 1 < self.len() { self.entry(i + 1).offset } else { self.header.payload };
-        (&self.payload()[entry.offset as usize..end as usize], entry.flags & ENDS != 0)
+        let Entry { offset, flags, .. } = self.entry(i);
+        let end =
+            if i + 1 < self.len() { u64_at(&self.map, self.index + (i + 1) * ENTRY) } else { self.header.payload };
+        (&self.payload()[offset as usize..end as usize], flags & ENDS != 0)
     }
 
     /// The last item that starts at or before a place in the stream of bytes or, `with_ends`, of bytes and
     /// end-of-sequence symbols; and how far behind its start the place is. The place lies inside the stream.
+    ///
+    /// A guess from the mean length of the items comes first, and doubling steps from there until the place lies
+    /// between two: where items are of about one length, an entry or two are read. Then bisection.
     pub fn find(&self, place: u64, with_ends: bool) -> (usize, u64) {
-        let start = |i| if with_ends { self.entry(i).symbol } else { self.entry(i).offset };
-        let (mut low, mut high) = (0, self.len());
+        let at = if with_ends { 8 } else { 0 };
+        let start = |i: usize| u64_at(&self.map, self.index + i * ENTRY + at);
+        let total = self.header.payload + if with_ends { self.header.ends } else { 0 };
+        let guess = u128::from(place) * self.len() as u128 / u128::from(total.max(1));
+        let guess = (guess as usize).min(self.len() - 1);
+        let (mut low, mut high, mut step) = (guess, guess + 1, 1);
+        // The first item starts at 0, and nothing lies behind the last.
+        while start(low) > place {
+            (low, high) = (low.saturating_sub(step), low);
+            step *= 2;
+        }
+        while high < self.len() && start(high) <= place {
+            (low, high) = (high, (high + step).min(self.len()));
+            step *= 2;
+        }
         while high - low > 1 {
             let middle = low.midpoint(high);
             if start(middle) <= place {

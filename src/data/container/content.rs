@@ -91,6 +91,11 @@ impl<'a> Source<'a> {
     pub(super) fn head(&mut self) -> io::Result<Vec<u8>> {
         let mut start = Vec::with_capacity(HEAD);
         match self {
+            // Without a buffer: most files are looked at here and no further.
+            Source::Content(Content::File(file)) => {
+                file.rewind()?;
+                file.take(HEAD as u64).read_to_end(&mut start)?;
+            }
             Source::Content(content) => {
                 content.reader()?.take(HEAD as u64).read_to_end(&mut start)?;
             }
