@@ -71,6 +71,7 @@ pub fn prepare(
 /// What decides how files become items.
 fn settings(data: &DataConfig) -> Result<Settings> {
     let layout = data.layout()?;
+    data.check_sheet()?;
     Ok(Settings { layout, cut_over: data.cut_over, column: data.column.clone(), sheet: data.sheet })
 }
 
