@@ -14,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::manifest::{self, Manifest, Mark, PARTIAL, Settings, ShardInfo, Skipped};
-use super::shard::Shard;
 use super::source::SourceFile;
 use crate::error::IoContext;
 use crate::{Error, Result};
@@ -120,7 +119,7 @@ impl State {
         };
         state.read_sources()?;
         for info in &state.manifest.shards {
-            let shard = Shard::open(&out.join(&info.file))?;
+            let shard = state.manifest.shard(out, info)?;
             state.documents.extend((0..shard.len()).map(|i| short(&shard.hash(i))));
         }
         Ok(state)
