@@ -164,10 +164,15 @@ impl DataConfig {
         if self.flip && adapter.sequence_len().is_none() {
             return Err(Error::config("data.flip", format!("is for pictures, not for {}", layout.modality())));
         }
-        if self.sheet.is_some_and(|[width, height]| width == 0 || height == 0) {
-            return Err(Error::config("data.sheet", "must be a width and a height above 0"));
+        self.check_sheet()
+    }
+
+    /// Whether pictures of a sheet have a size; the error names the key.
+    pub(crate) fn check_sheet(&self) -> Result<()> {
+        match self.sheet {
+            Some([0, _] | [_, 0]) => Err(Error::config("data.sheet", "must be a width and a height above 0")),
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -56,21 +56,7 @@ impl Dataset {
         let manifest = Manifest::load(folder)?;
         let mut parts = Vec::new();
         for info in manifest.shards.iter().filter(|info| split.is_none_or(|split| split == info.split)) {
-            let path = folder.join(&info.file);
-            if !path.is_file() {
-                return Err(Error::file(path, "is missing: run `megabyte prepare --force` again"));
-            }
-            let shard = Shard::open(&path)?;
-            let (head, payload) = shard.checksums();
-            let same = format!("{head:016x}") == info.head_xxh3
-                && format!("{payload:016x}") == info.payload_xxh3
-                && shard.split() == info.split
-                && shard.layout() == manifest.layout();
-            if !same {
-                let reason = "is not the shard that the manifest beside it names: run `megabyte prepare --force` again";
-                return Err(Error::file(path, reason));
-            }
-            parts.push(Part::Shard(shard));
+            parts.push(Part::Shard(manifest.shard(folder, info)?));
         }
         Ok(Self::new(manifest.settings.layout, parts))
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::Split;
+use super::shard::Shard;
 use super::writer::temporary;
 use crate::error::IoContext;
 use crate::modality::Layout;
@@ -214,6 +215,25 @@ impl Manifest {
             return Err(Error::file(&path, reason));
         }
         Ok(manifest)
+    }
+
+    /// Maps one of the shards beside it. Fails where that is missing, damaged up to its payload, or another one.
+    pub(super) fn shard(&self, folder: &Path, info: &ShardInfo) -> Result<Shard> {
+        let path = folder.join(&info.file);
+        if !path.is_file() {
+            return Err(Error::file(path, "is missing: run `megabyte prepare --force` again"));
+        }
+        let shard = Shard::open(&path)?;
+        let (head, payload) = shard.checksums();
+        let same = format!("{head:016x}") == info.head_xxh3
+            && format!("{payload:016x}") == info.payload_xxh3
+            && shard.split() == info.split
+            && shard.layout() == self.layout();
+        if !same {
+            let reason = "is not the shard that the manifest beside it names: run `megabyte prepare --force` again";
+            return Err(Error::file(path, reason));
+        }
+        Ok(shard)
     }
 
     /// A name in the list of shards that is not one of a shard beside the manifest.

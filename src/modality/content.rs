@@ -124,6 +124,10 @@ const KINDS: &[(&[Mark], Reader, Option<Modality>, &str)] = &[
 
 /// The kind of a content, by its first bytes alone.
 pub(super) fn kind(content: &[u8]) -> Kind {
+    // First: its pixels may hold the mark of a tar archive, which stands far behind the start.
+    if is_pnm(content) {
+        return Kind { reader: Reader::Image(ImageFormat::Pnm), modality: IMAGE, name: "a PNM image" };
+    }
     let has = |&(offset, mark): &Mark| content.get(offset..).is_some_and(|rest| rest.starts_with(mark));
     if let Some(&(_, reader, modality, name)) = KINDS.iter().find(|(marks, ..)| marks.iter().all(has)) {
         return Kind { reader, modality, name };
@@ -134,7 +138,6 @@ pub(super) fn kind(content: &[u8]) -> Kind {
         [0xff, second, ..] if second & 0xf6 == 0xf0 => (Reader::Audio, AUDIO, "an AAC file"),
         [0xff, second, ..] if second & 0xe6 == 0xe2 => (Reader::Audio, AUDIO, "an MP3 file"),
         [0xff, second, ..] if second & 0xe6 == 0xe4 => (Reader::Audio, AUDIO, "an MP2 file"),
-        _ if is_pnm(content) => (Reader::Image(ImageFormat::Pnm), IMAGE, "a PNM image"),
         _ if is_text(&content[..content.len().min(HEAD as usize)]) => (Reader::None, TEXT, "text"),
         _ => (Reader::None, None, "no format that is known here"),
     };
@@ -234,6 +237,8 @@ mod tests {
         assert_eq!(kind(b"P5\n# made by hand\n3 4\n255\n").name, "a PNM image");
         assert_eq!(kind(b"P7\nWIDTH 3\n").name, "a PNM image");
         assert_eq!(kind(b"P2 is a paragraph").name, "text");
+        let tar_in_pixels = [b"P5 20 20 255\n".as_slice(), &[7; 244], b"ustar", &[7; 151]].concat();
+        assert_eq!(kind(&tar_in_pixels).name, "a PNM image");
         assert_eq!(kind(b"RIFF").name, "text");
         assert_eq!(kind(b"\xff\xfb\x90\x00").name, "an MP3 file");
         assert_eq!(kind(b"\xff\xf1\x50\x80").name, "an AAC file");

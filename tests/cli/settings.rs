@@ -119,6 +119,7 @@ fn prepare_and_inspect_check_the_layout_too() {
         |modality: &str, set: &str| run!("prepare", files, "--modality", modality, "--set", set, "--out", out);
     prepare("film", "data.width=4").fails(2, &["data.modality", "film", "`image`"]);
     prepare("image", "data.width=0").fails(2, &["data.width"]);
+    prepare("image", "data.sheet=[0, 4]").fails(2, &["data.sheet"]);
     prepare("image", "data.wdth=4").fails(2, &["wdth", "`width`"]);
     prepare("image", "train.lr=4").fails(2, &["train.lr", "data.key=value"]);
     run!("prepare", files, "--out", out).fails(2, &["--modality"]);

@@ -183,6 +183,9 @@ fn a_sheet_has_a_picture_in_each_row() {
     let expected = rows((0..5).map(|i| pnm(4, 3, 3, |y, x, c| data[(i * 12 + y * 4 + x) * 3 + c])).collect());
     assert_eq!(open(&png, &image).whole(), expected);
     assert_eq!(open(&tar(&[("a.png", &png)]), &image).whole()[4].0, "a.png/row 4");
+    // No picture lies in a row of no pixels.
+    image.sheet = Some((0, 4));
+    assert_eq!(open(b"P5\n0 2\n255\n", &image).end, Expanded::NotAContainer);
     // Pictures of another width are pictures.
     image.sheet = Some((4, 4));
     assert_eq!(open(&png, &image).end, Expanded::NotAContainer);

@@ -312,6 +312,8 @@ fn a_folder_that_changed_is_refused() {
 
     std::fs::copy(other.join("train-00000.shard"), out.join("train-00000.shard")).unwrap();
     assert!(error(&out).contains("not the shard"), "{}", error(&out));
+    let added = add(&source, &text(), &out).unwrap_err().to_string();
+    assert!(added.contains("not the shard"), "{added}");
     std::fs::remove_file(out.join("train-00000.shard")).unwrap();
     assert!(error(&out).contains("is missing"), "{}", error(&out));
     assert!(error(&source).contains("not a prepared folder"), "{}", error(&source));

@@ -23,7 +23,7 @@ pub(super) fn expand(
     let Ok(found) = fenced(|| reader(content)?.into_dimensions().map_err(std::io::Error::other)) else {
         return Ok(false);
     };
-    if u64::from(found.0) != wide {
+    if wide == 0 || u64::from(found.0) != wide {
         return Ok(false);
     }
     let sheet = fenced(|| {

@@ -16,7 +16,6 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 use super::source::SourceFile;
 use crate::config::DataConfig;
 use crate::data::manifest::{self, Manifest, Mark, PARTIAL, Settings, ShardInfo, Skipped};
-use crate::data::shard::Shard;
 use crate::error::IoContext;
 use crate::{Error, Result};
 
@@ -163,7 +162,7 @@ impl State {
         };
         state.read_sources()?;
         for info in &state.manifest.shards {
-            let shard = Shard::open(&out.join(&info.file))?;
+            let shard = state.manifest.shard(out, info)?;
             state.documents.extend((0..shard.len()).map(|i| short(&shard.hash(i))));
         }
         Ok(state)
@@ -320,6 +319,7 @@ fn remove(path: &Path) -> Result<()> {
 /// What decides how files become items.
 fn settings(data: &DataConfig) -> Result<Settings> {
     let layout = data.layout()?;
+    data.check_sheet()?;
     Ok(Settings { layout, cut_over: data.cut_over, column: data.column.clone(), sheet: data.sheet })
 }
 

@@ -65,6 +65,7 @@ impl Survey {
 /// Reads and encodes everything below sources as [`prepare`](super::prepare()) does, and counts. Fails where a source is
 /// missing, and with [`Error::Interrupted`](crate::Error::Interrupted) when the work was cancelled.
 pub fn survey(sources: &[PathBuf], data: &DataConfig, progress: &dyn Progress) -> Result<Survey> {
+    data.check_sheet()?;
     let found = walk_without(sources, &Patterns::new(&data.include, &data.exclude)?)?;
     let (files, size) = (found.files.len() as u64, found.files.iter().map(|file| file.size).sum());
     let mut survey = Survey { files, size, ..Survey::default() };

@@ -13,7 +13,7 @@ use ::parquet::file::reader::{ChunkReader, Length};
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 
-use super::thrift::{Refused, walk};
+use super::thrift::{PAGE_HEADER, Refused, walk};
 use crate::data::container::content::Content;
 
 /// The largest page, compressed or not; they are meant to be of one MiB.
@@ -98,7 +98,7 @@ impl Chunk {
             let bytes = self.data.read(start, len)?;
             let mut header = Header::default();
             let mut absurd = false;
-            let looked = walk(&bytes, &mut |path, value| match path {
+            let looked = walk(&bytes, PAGE_HEADER, &mut |path, value| match path {
                 [2] => {
                     header.uncompressed = value;
                     absurd |= !(0..=PAGE).contains(&value);

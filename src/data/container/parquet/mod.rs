@@ -61,7 +61,7 @@ fn metadata(data: &Data) -> Step<ParquetMetaData> {
     let bytes = data.read(len - 8 - stated, stated as usize)?;
     let mut groups = 0;
     let mut absurd = false;
-    let looked = thrift::walk(&bytes, &mut |path, value| {
+    let looked = thrift::walk(&bytes, thrift::DESCRIPTION, &mut |path, value| {
         if let [2, 5] = path {
             groups += usize::from(value > 0);
             absurd |= !(0..=CHILDREN).contains(&value);
