@@ -56,7 +56,7 @@ impl<'a> Wav<'a> {
         input.seek(SeekFrom::Start(riff.start)).map_err(unreadable)?;
         let channels = u64::from(spec.channels).max(1);
         let width = (riff.frame() / channels) as u16;
-        if width == 0 || riff.len % (u64::from(width) * channels) != 0 {
+        if width == 0 || !riff.len.is_multiple_of(u64::from(width) * channels) {
             return Err(damaged(name, "its length is not that of whole frames"));
         }
         let frames = riff.len / riff.frame();
