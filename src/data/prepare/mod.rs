@@ -48,7 +48,7 @@ use crate::{Error, Result};
 /// Turns files and folders into shards of byte sequences in the folder `out`, split into train, valid and test.
 ///
 /// The split is that of the folder `train`, `valid` or `test` directly below a source or in an archive, or else follows
-/// from the content alone ([`Split::of_hash`]); documents longer than `data.cut_over` bytes that can be cut are cut into
+/// from the content alone (`Split::of_hash`); documents longer than `data.cut_over` bytes that can be cut are cut into
 /// all three. Content that was seen before is left out and counted, and so is a file that can't be used, with its
 /// reason. Long documents are stored in pieces that follow each other.
 ///
