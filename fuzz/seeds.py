@@ -260,7 +260,8 @@ def headers(program):
             written(5, manifest)
             partial = b'{"manifest": ' + manifest + b', "replaces": false, "open": {"id": 1, "records": 1}}'
             written(6, partial)
-            written(7, (out / ".sources.jsonl").read_bytes())
+            for file in out.glob(".sources*"):
+                written(7, file.read_bytes())
             for file in out.glob("*.shard"):
                 for mode in (0, 1):
                     seed("shard", bytes([mode]), file.read_bytes())

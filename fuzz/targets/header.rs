@@ -74,7 +74,10 @@ fuzz_target!(init: init(), |data: &[u8]| {
         0..=4 => with("manifest.json", content, open),
         5 => with("manifest.json", content, add),
         6 => with("preparing.json", content, add),
-        7 => with(".sources.jsonl", content, add),
+        7 => {
+            let list = prepared().iter().find(|(name, _)| name.starts_with(".sources"));
+            with(list.map_or(".sources", |(name, _)| name.as_str()), content, add);
+        }
         8 | 9 => drop(Card::parse(&text)),
         10 => {
             if let Ok(layout) = serde_json::from_str::<Layout>(&text) {
