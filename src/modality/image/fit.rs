@@ -3,7 +3,7 @@
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x3};
 use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
-use image::{GenericImage, GenericImageView, ImageBuffer, Pixel, Rgb};
+use image::{GenericImage, ImageBuffer, Pixel, Rgb};
 
 use super::super::{Filter, Fit, ImageLayout};
 use super::read::Flat;
@@ -32,7 +32,7 @@ where
         Fit::Crop => {
             // The largest centred part of the ratio, in whole pixels so that cutting alone blurs nothing.
             let (w, h) = inside(width, height, picture.width(), picture.height());
-            let part = picture.view((picture.width() - w) / 2, (picture.height() - h) / 2, w, h).to_image();
+            let part = if (w, h) == picture.dimensions() { picture } else { middle(&picture, w, h) };
             scaled(part, width, height)
         }
         Fit::Pad => {
@@ -44,6 +44,22 @@ where
         }
     };
     fitted.into_raw()
+}
+
+/// The centred part of a picture, a row at a time: `image` copies it pixel by pixel.
+fn middle<P>(picture: &Picture<P>, width: u32, height: u32) -> Picture<P>
+where
+    P: Pixel<Subpixel = u8> + 'static,
+{
+    let channels = usize::from(P::CHANNEL_COUNT);
+    let (x, y) = ((picture.width() - width) / 2, (picture.height() - height) / 2);
+    let (x, y) = (x as usize * channels, y as usize);
+    let (row, part) = (picture.width() as usize * channels, width as usize * channels);
+    let mut bytes = Vec::with_capacity(part * height as usize);
+    for line in picture.as_raw().chunks_exact(row).skip(y).take(height as usize) {
+        bytes.extend_from_slice(&line[x..x + part]);
+    }
+    Picture::from_raw(width, height, bytes).expect("the part lies inside the picture")
 }
 
 /// The largest size of the ratio `width : height` inside `max_width x max_height`, at least one pixel a side.
