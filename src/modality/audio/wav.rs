@@ -145,7 +145,9 @@ mod tests {
         for (tag, width, bits) in [(1_u16, 1_u16, 8_u16), (1, 2, 16), (1, 3, 24), (1, 4, 32), (3, 4, 32)] {
             for channels in [1_u16, 2, 3] {
                 let frame = width * channels;
-                let fmt = [tag, channels, 8_000, 0, 0, 0, frame, bits].into_iter().flat_map(u16::to_le_bytes).collect();
+                let rate = u32::from(frame) * 8_000;
+                let fmt = [tag, channels, 8_000, 0, rate as u16, (rate >> 16) as u16, frame, bits];
+                let fmt = fmt.into_iter().flat_map(u16::to_le_bytes).collect();
                 let len = bytes.len() - bytes.len() % usize::from(frame);
                 let riff = Riff { fmt, start: 0, len: len as u64 };
                 let mut whole = header(&riff);

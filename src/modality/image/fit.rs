@@ -1,9 +1,9 @@
 //! A picture of any size to the layout's size.
 
-use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::{U8, U8x3};
 use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
-use image::{GenericImage, GenericImageView, ImageBuffer, Pixel, Rgb};
+use image::{GenericImage, ImageBuffer, Pixel, Rgb};
 
 use super::super::{Filter, Fit, ImageLayout};
 use super::read::Flat;
@@ -26,25 +26,40 @@ where
     Q: PixelTrait,
 {
     let (width, height) = (layout.width as u32, layout.height as u32);
-    let whole = Part { left: 0, top: 0, width: picture.width(), height: picture.height() };
-    let scaled = |part, width, height| resize::<P, Q>(&picture, part, width, height, layout.filter);
+    let scaled = |picture: Picture<P>, width, height| resize::<P, Q>(picture, width, height, layout.filter);
     let fitted = match layout.fit {
-        Fit::Stretch => scaled(whole, width, height),
+        Fit::Stretch => scaled(picture, width, height),
         Fit::Crop => {
             // The largest centred part of the ratio, in whole pixels so that cutting alone blurs nothing.
-            let (w, h) = inside(width, height, whole.width, whole.height);
-            let part = Part { left: (whole.width - w) / 2, top: (whole.height - h) / 2, width: w, height: h };
+            let (w, h) = inside(width, height, picture.width(), picture.height());
+            let part = if (w, h) == picture.dimensions() { picture } else { middle(&picture, w, h) };
             scaled(part, width, height)
         }
         Fit::Pad => {
             let (w, h) = inside(picture.width(), picture.height(), width, height);
-            let small = scaled(whole, w, h);
+            let whole = scaled(picture, w, h);
             let mut canvas = Picture::from_pixel(width, height, background);
-            canvas.copy_from(&small, (width - w) / 2, (height - h) / 2).expect("the picture lies inside the canvas");
+            canvas.copy_from(&whole, (width - w) / 2, (height - h) / 2).expect("the picture lies inside the canvas");
             canvas
         }
     };
     fitted.into_raw()
+}
+
+/// The centred part of a picture, a row at a time: `image` copies it pixel by pixel.
+fn middle<P>(picture: &Picture<P>, width: u32, height: u32) -> Picture<P>
+where
+    P: Pixel<Subpixel = u8> + 'static,
+{
+    let channels = usize::from(P::CHANNEL_COUNT);
+    let (x, y) = ((picture.width() - width) / 2, (picture.height() - height) / 2);
+    let (x, y) = (x as usize * channels, y as usize);
+    let (row, part) = (picture.width() as usize * channels, width as usize * channels);
+    let mut bytes = Vec::with_capacity(part * height as usize);
+    for line in picture.as_raw().chunks_exact(row).skip(y).take(height as usize) {
+        bytes.extend_from_slice(&line[x..x + part]);
+    }
+    Picture::from_raw(width, height, bytes).expect("the part lies inside the picture")
 }
 
 /// The largest size of the ratio `width : height` inside `max_width x max_height`, at least one pixel a side.
@@ -58,24 +73,13 @@ fn inside(width: u32, height: u32, max_width: u32, max_height: u32) -> (u32, u32
     }
 }
 
-/// A rectangle of a picture, in pixels.
-#[derive(Debug, Clone, Copy)]
-struct Part {
-    left: u32,
-    top: u32,
-    width: u32,
-    height: u32,
-}
-
-/// A part of a picture at another size. What lies around the part is not looked at.
-fn resize<P, Q>(picture: &Picture<P>, part: Part, width: u32, height: u32, filter: Filter) -> Picture<P>
+fn resize<P, Q>(picture: Picture<P>, width: u32, height: u32, filter: Filter) -> Picture<P>
 where
     P: Pixel<Subpixel = u8> + 'static,
     Q: PixelTrait,
 {
-    let Part { left, top, width: from_width, height: from_height } = part;
-    if (from_width, from_height) == (width, height) {
-        return picture.view(left, top, width, height).to_image();
+    if picture.dimensions() == (width, height) {
+        return picture;
     }
     let filter = match filter {
         Filter::Box => FilterType::Box,
@@ -87,7 +91,6 @@ where
     {
         let whole = "the buffer holds width * height pixels of bytes";
         let from = TypedImageRef::<Q>::from_buffer(picture.width(), picture.height(), picture.as_raw()).expect(whole);
-        let from = TypedCroppedImage::from_ref(&from, left, top, from_width, from_height).expect("it lies inside");
         let mut to = TypedImage::<Q>::from_buffer(width, height, scaled.as_mut()).expect(whole);
         // The typed call: the other compiles the code of every pixel type there is, minutes of it.
         Resizer::new().resize_typed(&from, &mut to, &options).expect("no part is cut out that could lie outside");
