@@ -258,7 +258,7 @@ def headers(program):
             manifest = (out / "manifest.json").read_bytes()
             written(0, manifest)
             written(5, manifest)
-            partial = b'{"manifest": ' + manifest + b', "replaces": false, "open": {"id": 1, "records": 1}}'
+            partial = b'{"manifest": ' + manifest + b', "replaces": false, "sources": [], "open": {"id": 1, "records": 1}}'
             written(6, partial)
             for file in out.glob(".sources*"):
                 written(7, file.read_bytes())
