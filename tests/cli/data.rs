@@ -54,7 +54,7 @@ dtype = "float32"
 
 #[test]
 fn any_files_make_a_model_and_two_modalities_one() {
-    let folder = scratch("mixed");
+    let folder = scratch("mixed-data");
     let files = folder.join("files");
     for i in 0..4 {
         // Every byte value, and no text.
@@ -97,7 +97,7 @@ fn any_files_make_a_model_and_two_modalities_one() {
 
 #[test]
 fn prepared_folders_grow_and_say_what_they_are() {
-    let folder = scratch("grow");
+    let folder = scratch("grow-data");
     let (files, out) = (folder.join("files"), folder.join("out"));
     (0..30).for_each(|i| drop(write(&files, &format!("{i}.txt"), words(i, 50))));
     let prepare = || run!("prepare", files, "--modality", "text", "--out", out, "--json", "--exclude", "*.log");
@@ -116,7 +116,7 @@ fn prepared_folders_grow_and_say_what_they_are() {
 
 #[test]
 fn examples_are_decoded_back() {
-    let folder = scratch("examples");
+    let folder = scratch("examples-data");
     for (name, fixture, expected) in [
         ("image", fixture::image(), vec!["contact-sheet.png"]),
         ("text", fixture::text(), vec!["000.txt", "001.txt"]),
@@ -139,7 +139,7 @@ fn examples_are_decoded_back() {
 
 #[test]
 fn killed_work_is_taken_up_again() {
-    let folder = scratch("killed");
+    let folder = scratch("killed-prepare");
     let (files, whole, out) = (folder.join("files"), folder.join("whole"), folder.join("out"));
     for i in 0..600 {
         write(&files, &format!("{i:03}.txt"), words(i % 450, 3000));

@@ -68,6 +68,8 @@ pub fn prepare(
     existing: Existing,
     progress: &dyn Progress,
 ) -> Result<Manifest> {
+    // What can't work is told before anything is looked at or made.
+    state::settings(data)?;
     let patterns = Patterns::new(&data.include, &data.exclude)?;
     let found = walk_without(sources, &patterns)?;
     if found.files.is_empty() && found.skipped.is_empty() {
@@ -88,8 +90,8 @@ pub fn prepare(
     if existing == Existing::Add && !Manifest::is_begun(out) && !is_ours(out) {
         return Err(Error::file(out, "is there already; choose another path or add --force"));
     }
-    let state = State::begin(sources, out, data, existing)?;
-    let prepared = run(found, state, data, out, progress);
+    let state = State::begin(sources, out, data, existing);
+    let prepared = state.and_then(|state| run(found, state, data, out, progress));
     if prepared.is_err() && new {
         // Only where nothing is in it; the failure is told by `prepared`.
         let _ = std::fs::remove_dir(out);

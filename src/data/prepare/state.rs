@@ -317,7 +317,7 @@ fn remove(path: &Path) -> Result<()> {
 }
 
 /// What decides how files become items.
-fn settings(data: &DataConfig) -> Result<Settings> {
+pub(super) fn settings(data: &DataConfig) -> Result<Settings> {
     let layout = data.layout()?;
     data.check_sheet()?;
     Ok(Settings { layout, cut_over: data.cut_over, column: data.column.clone(), sheet: data.sheet })
