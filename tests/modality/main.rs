@@ -208,15 +208,15 @@ fn keys_have_defaults_other_spellings_and_checks() {
         (Modality::Image, "size = [1, 2, 3]", "`data.size`"),
         (Modality::Image, "size = \"big\"", "`data.size`"),
         (Modality::Image, "size = 0", "`data.width`"),
-        (Modality::Image, "size = -1", "`data`"),
+        (Modality::Image, "size = -1", "`data.height`"),
         (Modality::Image, "patch = 7", "`data.patch`"),
         (Modality::Image, "scan = \"nested\"\npatch = 16\ninner = 3", "`data.inner`"),
         (Modality::Image, "scan = \"nested\"\npatch = 16\ninner = 0", "`data.inner`"),
         (Modality::Audio, "trim_db = 3.0", "`data.trim_db`"),
         (Modality::Audio, "trim_db = nan", "`data.trim_db`"),
-        (Modality::Audio, "channels = \"quad\"", "`data`"),
+        (Modality::Audio, "channels = \"quad\"", "`data.channels`"),
         (Modality::Text, "encoding = \"klingon\"", "`data.encoding`"),
-        (Modality::Bytes, "width = 3", "`data`"),
+        (Modality::Bytes, "width = 3", "`data.width`"),
     ] {
         let error = layout(modality, keys).unwrap_err().to_string();
         assert!(error.starts_with(named), "{keys}: {error}");
