@@ -9,19 +9,7 @@ use megabyte::config::DataConfig;
 use megabyte::data::{Dataset, Existing, Manifest, Split};
 use megabyte::progress::{Progress, Quiet};
 
-use super::{add, noise, prepare, text, text_for, write};
-
-/// Stops the work after some questions whether it should.
-struct StopAfter(AtomicUsize);
-
-impl Progress for StopAfter {
-    fn start(&self, _stage: &str, _total: u64) {}
-    fn advance(&self, _done: u64) {}
-    fn note(&self, _message: &str) {}
-    fn cancelled(&self) -> bool {
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
-    }
-}
+use super::{StopAfter, add, noise, prepare, text, text_for, write};
 
 /// Every item: split, name, bytes and whether it ends.
 fn items(folder: &Path) -> Vec<(Split, String, Vec<u8>, bool)> {

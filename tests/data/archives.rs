@@ -2,15 +2,15 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use megabyte::config::DataConfig;
 use megabyte::data::{Dataset, Existing, Split, guess, survey};
 use megabyte::modality::{ImageLayout, Layout, Modality, Scan};
-use megabyte::progress::{Progress, Quiet};
+use megabyte::progress::Quiet;
 
-use super::{add, noise, prepare, text, text_for, write};
+use super::{StopAfter, add, noise, prepare, text, text_for, write};
 
 /// A tar of members.
 fn tar(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
@@ -73,16 +73,6 @@ fn members_are_documents_and_their_folders_are_splits() {
 
 #[test]
 fn an_archive_that_was_read_in_part_is_taken_up_inside() {
-    /// Stops the work after some questions whether it should.
-    struct StopAfter(AtomicUsize);
-    impl Progress for StopAfter {
-        fn start(&self, _stage: &str, _total: u64) {}
-        fn advance(&self, _done: u64) {}
-        fn note(&self, _message: &str) {}
-        fn cancelled(&self) -> bool {
-            self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
-        }
-    }
     let folder = tempfile::tempdir().unwrap();
     let (whole, out) = (folder.path().join("whole"), folder.path().join("out"));
     let names: Vec<_> = (0..1500).map(|i| format!("{i:04}.txt")).collect();

@@ -10,11 +10,24 @@ mod prepare;
 mod shards;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use megabyte::config::DataConfig;
 use megabyte::data::{Existing, Manifest, Split};
 use megabyte::modality::Modality;
-use megabyte::progress::Quiet;
+use megabyte::progress::{Progress, Quiet};
+
+/// Stops the work after some questions whether it should.
+struct StopAfter(AtomicUsize);
+
+impl Progress for StopAfter {
+    fn start(&self, _stage: &str, _total: u64) {}
+    fn advance(&self, _done: u64) {}
+    fn note(&self, _message: &str) {}
+    fn cancelled(&self) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
+    }
+}
 
 /// Writes a file, and the folders above it.
 fn write(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {

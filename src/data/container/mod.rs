@@ -41,6 +41,7 @@ use self::content::Source;
 use self::fence::Stop;
 use self::walk::{Opened, Place, Walk};
 use crate::Result;
+use crate::config::DataConfig;
 use crate::modality::Modality;
 
 /// One document, picture or recording found in a file.
@@ -87,6 +88,16 @@ pub struct Options {
 }
 
 impl Options {
+    /// What `data` says, for any name.
+    pub(super) fn of(data: &DataConfig, spool: PathBuf) -> Self {
+        Options {
+            column: data.column.clone(),
+            sheet: data.sheet.map(|[width, height]| (width, height)),
+            max_expansion: data.limits.max_expansion,
+            ..Options::new(data.modality, spool)
+        }
+    }
+
     /// Everything that is found, within the default limits.
     pub fn new(modality: Modality, spool: PathBuf) -> Self {
         Options { modality, column: None, include: None, exclude: None, sheet: None, max_expansion: 1000, spool }

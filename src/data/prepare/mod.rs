@@ -187,13 +187,9 @@ fn stages(
     let patterns = Patterns::new(&data.include, &data.exclude)?;
     let adapter = data.layout()?.adapter_within(&data.limits.adapter());
     let options = container::Options {
-        modality: data.modality,
-        column: data.column.clone(),
         include: patterns.include.clone(),
         exclude: patterns.exclude.clone(),
-        sheet: data.sheet.map(|[width, height]| (width, height)),
-        max_expansion: data.limits.max_expansion,
-        spool: spool.to_owned(),
+        ..container::Options::of(data, spool.to_owned())
     };
     let all = container::Options { include: None, ..options.clone() };
     let reader = Reader { files, options: &options, all: &all, patterns: &patterns, progress };

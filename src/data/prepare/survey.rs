@@ -82,9 +82,7 @@ pub fn survey(sources: &[PathBuf], data: &DataConfig, progress: &dyn Progress) -
 /// Whether a file is taken apart when it is read as `data` says, rather than being one document.
 pub fn is_archive(path: &Path, data: &DataConfig) -> Result<bool> {
     let mut file = File::open(path).at(path)?;
-    let mut options = container::Options::new(data.modality, std::env::temp_dir());
-    options.column = data.column.clone();
-    options.sheet = data.sheet.map(|[width, height]| (width, height));
+    let options = container::Options::of(data, std::env::temp_dir());
     // The first thing found is answer enough.
     let found = container::expand(&mut file, &path.display().to_string(), &options, &mut |_| Err(Error::Interrupted));
     match found {
@@ -94,8 +92,11 @@ pub fn is_archive(path: &Path, data: &DataConfig) -> Result<bool> {
     }
 }
 
-fn is_of(content: &[u8], modality: Modality) -> bool {
-    detect(content).modality == Some(modality)
+/// The modality that the first bytes tell.
+fn looks_like(content: &mut impl Read) -> std::io::Result<Option<Modality>> {
+    let mut head = Vec::new();
+    content.take(512).read_to_end(&mut head)?;
+    Ok(detect(&head).modality)
 }
 
 /// The modality that a file looks to be of: by its first bytes, or for an archive by what comes first in it; text,
@@ -104,24 +105,21 @@ pub fn guess(path: &Path) -> Result<Modality> {
     /// Members of an archive that are looked at.
     const LOOKED_AT: usize = 16;
     let mut file = File::open(path).at(path)?;
-    let mut head = Vec::new();
-    (&mut file).take(512).read_to_end(&mut head).and_then(|_| file.rewind()).at(path)?;
-    if let Some(modality) = detect(&head).modality {
+    if let Some(modality) = looks_like(&mut file).at(path)? {
         return Ok(modality);
     }
+    file.rewind().at(path)?;
     for modality in [Modality::Image, Modality::Audio] {
         let options = container::Options::new(modality, std::env::temp_dir());
         let (mut looked_at, mut is) = (0, false);
         let looked = container::expand(&mut file, &path.display().to_string(), &options, &mut |found| {
             looked_at += 1;
-            is = match found {
-                Found::Record(Record { content: Content::Memory(bytes), .. }) => is_of(&bytes, modality),
-                Found::Record(Record { content: Content::File(mut file), .. }) => {
-                    let mut head = Vec::new();
-                    (&mut file).take(512).read_to_end(&mut head).is_ok() && is_of(&head, modality)
-                }
-                Found::Skipped { .. } => false,
+            let looks = match found {
+                Found::Record(Record { content: Content::Memory(bytes), .. }) => looks_like(&mut &bytes[..]),
+                Found::Record(Record { content: Content::File(mut file), .. }) => looks_like(&mut file),
+                Found::Skipped { .. } => Ok(None),
             };
+            is = looks.is_ok_and(|looks| looks == Some(modality));
             if is || looked_at == LOOKED_AT { Err(Error::Interrupted) } else { Ok(()) }
         });
         match looked {
