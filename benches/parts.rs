@@ -14,7 +14,7 @@ use tch::{Device, Kind, Tensor};
 
 /// The model of the comparison with others: global 256 x 4, local 128 x 2, patches of 8, 1,024 bytes.
 fn small() -> ModelConfig {
-    let level = |unit, n_embd, n_layer, n_head| LevelConfig { unit, n_embd, n_layer, n_head };
+    let level = |unit, n_embd, n_layer, n_head| LevelConfig { unit, n_embd, n_layer, n_head, window: 0 };
     let defaults: ModelConfig = toml::from_str("context = 1024\ndropout = 0.0\nlevel = []").expect("the keys exist");
     ModelConfig { levels: vec![level(8, 256, 4, 4), level(1, 128, 2, 2)], ..defaults }
 }

@@ -5,7 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The paper's options; levels of 8 bytes and of one.
-    let level = |unit, n_embd, n_layer| LevelConfig { unit, n_embd, n_layer, n_head: 2 };
+    let level = |unit, n_embd, n_layer| LevelConfig { unit, n_embd, n_layer, n_head: 2, window: 0 };
     let defaults: ModelConfig = toml::from_str("context = 64\nlevel = []")?;
     let config = ModelConfig { levels: vec![level(8, 64, 2), level(1, 32, 2)], ..defaults };
     for l in 0..config.levels.len() {

@@ -72,10 +72,18 @@ pub struct LevelConfig {
     pub unit: usize,
     /// Width.
     pub n_embd: usize,
-    /// Blocks.
+    /// Blocks. 0 at the first level: the model is without a global part, and nothing comes from above; 0 at the last:
+    /// without a local part, and bytes follow from their patch alone.
     pub n_layer: usize,
     /// Attention heads.
     pub n_head: usize,
+    /// Units that a unit attends to, itself included, at the first level; 0 is all before it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub window: usize,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// The keys of `[model]`; the defaults are the paper's.
@@ -126,12 +134,17 @@ pub struct ModelConfig {
     /// RMSNorm of queries and keys, a learned gain a head dimension.
     #[serde(default)]
     pub qk_norm: bool,
-    /// Keys of the previous patch that the local level attends to; this version has none.
+    /// Units at the end of the previous parent that the levels below the first attend to as well (section 2.3 of the
+    /// paper, which does not say how many).
     #[serde(default)]
     pub cross_patch: usize,
-    /// Causal convolutions before patching; this version has none.
+    /// Causal convolutions over the bytes' codes before these become units (section 2.3).
     #[serde(default)]
     pub conv_encoder: bool,
+    /// PerceiverAR (Hawthorne et al. 2022): only this many last bytes go through the blocks, after one that lets them
+    /// attend to the whole context. For one level; 0 is all bytes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub latents: usize,
     /// Standard deviation of the initial weights, cut at two of them.
     #[serde(default = "defaults::init_std")]
     pub init_std: f64,
@@ -200,6 +213,27 @@ impl ModelConfig {
         self.levels[0].unit
     }
 
+    /// Whether level `l` has a transformer.
+    pub fn has_blocks(&self, l: usize) -> bool {
+        self.levels[l].n_layer > 0
+    }
+
+    /// Units of the previous parent that level `l` attends to.
+    pub fn reach_back(&self, l: usize) -> usize {
+        if l == 0 { 0 } else { self.cross_patch.min(self.units(l)) }
+    }
+
+    /// Whether level `l` turns queries and keys by their positions: always where it attends to the previous parent,
+    /// whose units it could not tell from its own otherwise.
+    pub fn is_rotary(&self, l: usize) -> bool {
+        self.position == Position::Rotary || self.reach_back(l) > 0
+    }
+
+    /// Whether level `l` has a convolutional encoder.
+    pub fn has_encoder(&self, l: usize) -> bool {
+        self.conv_encoder && self.levels[l].unit > 1 && self.has_blocks(l)
+    }
+
     /// Width of one byte's code at level `l`.
     pub fn code_dim(&self, l: usize) -> usize {
         let level = &self.levels[l];
@@ -235,8 +269,6 @@ impl ModelConfig {
         check(self.init_std > 0.0 && self.init_std.is_finite(), "model.init_std", "must be above 0")?;
         check(self.ffn_mult >= 0.1 && self.ffn_mult <= 64.0, "model.ffn_mult", "must be 0.1 to 64")?;
         check(self.rotary_base > 1.0 && self.rotary_base.is_finite(), "model.rotary_base", "must be above 1")?;
-        check(self.cross_patch == 0, "model.cross_patch", "must be 0: this version has no cross-patch attention")?;
-        check(!self.conv_encoder, "model.conv_encoder", "must be false: this version has no convolutional encoder")?;
         let linear = self.embedding == Embedding::Linear;
         let byte_dim = self.byte_dim;
         check(
@@ -260,10 +292,13 @@ impl ModelConfig {
             let key = |name: &str| format!("model.level.{l}.{name}");
             let (unit, width, heads) = (level.unit, level.n_embd, level.n_head);
             check((1..=MAX_WIDTH).contains(&width), key("n_embd"), format!("is {width}, allowed is 1 to {MAX_WIDTH}"))?;
+            // The first level or the last may be left out, one of them and not the only one.
+            let first_or_last = l == 0 || l + 1 == self.levels.len() && self.levels[0].n_layer > 0;
+            let least = usize::from(self.levels.len() == 1 || !first_or_last);
             check(
-                (1..=1024).contains(&level.n_layer),
+                (least..=1024).contains(&level.n_layer),
                 key("n_layer"),
-                format!("is {}, allowed is 1 to 1024", level.n_layer),
+                format!("is {}, allowed is {least} to 1024", level.n_layer),
             )?;
             check(
                 heads > 0 && width.is_multiple_of(heads),
@@ -271,10 +306,11 @@ impl ModelConfig {
                 format!("is {heads}, which must divide n_embd, {width}"),
             )?;
             check(
-                self.position != Position::Rotary || (width / heads).is_multiple_of(2),
+                !self.is_rotary(l) || (width / heads).is_multiple_of(2),
                 key("n_head"),
                 format!("gives heads of {}, and rotary positions need an even width", width / heads),
             )?;
+            check(l == 0 || level.window == 0, key("window"), "must be 0: only the first level can have a window")?;
             if l > 0 {
                 let parent = &self.levels[l - 1];
                 check(
@@ -287,7 +323,9 @@ impl ModelConfig {
                 )?;
                 let children = parent.unit / unit;
                 check(
-                    self.projection == Projection::Linear || parent.n_embd.is_multiple_of(children),
+                    self.projection == Projection::Linear
+                        || parent.n_embd.is_multiple_of(children)
+                        || parent.n_layer == 0,
                     format!("model.level.{}.n_embd", l - 1),
                     format!(
                         "is {}, which must be a multiple of its {children} children: change it, or set model.projection = \"linear\"",
@@ -296,7 +334,7 @@ impl ModelConfig {
                 )?;
             }
             check(
-                linear || width.is_multiple_of(unit),
+                linear || width.is_multiple_of(unit) || level.n_layer == 0,
                 key("n_embd"),
                 format!(
                     "is {width}, which must be a multiple of the unit, {unit}: change it, or set model.embedding = \"linear\""
@@ -308,7 +346,36 @@ impl ModelConfig {
             self.levels[last].unit == 1,
             format!("model.level.{last}.unit"),
             "must be 1: the last level predicts bytes",
-        )
+        )?;
+        self.validate_extensions()
+    }
+
+    /// Checks the keys that go beyond the hierarchy itself.
+    fn validate_extensions(&self) -> Result<()> {
+        let finer = 1..self.levels.len();
+        let most = finer.map(|l| self.units(l)).max().unwrap_or(0);
+        if self.cross_patch > most {
+            let reason = format!("is {}, allowed is at most {most}, the units of a parent", self.cross_patch);
+            return Err(Error::config("model.cross_patch", reason));
+        }
+        if self.conv_encoder && self.levels.iter().all(|level| level.unit == 1) {
+            return Err(Error::config("model.conv_encoder", "must be false where no level has units of several bytes"));
+        }
+        let latents = self.latents;
+        if latents == 0 {
+            return Ok(());
+        }
+        if self.levels.len() != 1 || self.levels[0].window != 0 {
+            return Err(Error::config("model.latents", "is for one level without a window: set it to 0"));
+        }
+        if !latents.is_multiple_of(2) || latents > self.context || !self.context.is_multiple_of(latents / 2) {
+            let context = self.context;
+            let reason = format!(
+                "is {latents}, which must be even, at most model.context, {context}, and half of it divide that"
+            );
+            return Err(Error::config("model.latents", reason));
+        }
+        Ok(())
     }
 
     /// Matrix parameters of level `l`'s blocks: 12 L D² for the paper's feed-forward layer.

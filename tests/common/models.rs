@@ -5,8 +5,10 @@ use tch::{Device, Kind, Tensor};
 
 /// The paper's options with levels (unit, n_embd, n_layer, n_head), and no dropout.
 pub fn hierarchy(levels: &[(usize, usize, usize, usize)], context: usize) -> ModelConfig {
-    let levels: Vec<LevelConfig> =
-        levels.iter().map(|&(unit, n_embd, n_layer, n_head)| LevelConfig { unit, n_embd, n_layer, n_head }).collect();
+    let levels: Vec<LevelConfig> = levels
+        .iter()
+        .map(|&(unit, n_embd, n_layer, n_head)| LevelConfig { unit, n_embd, n_layer, n_head, window: 0 })
+        .collect();
     let text = format!("context = {context}\ndropout = 0.0\nlevel = []");
     let config: ModelConfig = toml::from_str(&text).unwrap();
     ModelConfig { levels, ..config }

@@ -52,7 +52,7 @@ pub(super) fn describe(report: &mut Report, model: &ModelConfig, parameters: Opt
     let mut table = String::from("level   unit  width  layers  heads  in blocks  parameters  forward FLOPs a byte\n");
     let mut levels = Vec::new();
     for (l, level) in model.levels.iter().enumerate() {
-        let LevelConfig { unit, n_embd, n_layer, n_head } = *level;
+        let LevelConfig { unit, n_embd, n_layer, n_head, .. } = *level;
         let blocks = model.block_parameters(l);
         let flops = model.forward_flops_per_byte(l);
         let all = parameters.map(|found| found.get(&format!("level.{l}")).copied().unwrap_or(0));
