@@ -1,4 +1,4 @@
-//! Cached decoding: one step of level 0 a patch, one step of the last level a byte.
+//! Cached decoding: one step of the first level a patch, one step of the last level a byte.
 //!
 //! A step is the model's own forward pass over the units that are new; what it saw before stands in the caches.
 
@@ -15,7 +15,7 @@ pub struct Engine<'m> {
     /// What was fed so far, row by row.
     history: Vec<Vec<i64>>,
     caches: Vec<LevelCache>,
-    /// What the current parent says to its children, a tensor (rows, n, D) a level; none at level 0.
+    /// What the current parent says to its children, a tensor (rows, n, D) a level; none where nothing stands above.
     from_parent: Vec<Option<Tensor>>,
 }
 
@@ -59,7 +59,7 @@ impl<'m> Engine<'m> {
         }
         self.history = prompts.to_vec();
         let _guard = tch::no_grad_guard();
-        Ok(self.descend(0, 0))
+        Ok(self.replay())
     }
 
     /// Adds a symbol to each row and gives the logits (rows, V) of the next. The last symbol of a context has no
@@ -74,59 +74,85 @@ impl<'m> Engine<'m> {
             row.push(symbol);
         }
         let _guard = tch::no_grad_guard();
-        // The coarsest level at which a unit has just been completed takes a step; finer levels begin a new parent.
         let config = self.model.config();
         let at = self.len();
-        let l = (0..config.levels.len())
-            .find(|&l| at.is_multiple_of(config.levels[l].unit))
-            .expect("the last level's unit is one byte");
-        let out = self.step(l);
-        Ok(if l + 1 == config.levels.len() {
-            self.logits(&out)
-        } else {
-            self.begin_children(l, &out);
-            self.descend(l + 1, at)
-        })
+        if config.latents_begin(at) != config.latents_begin(at - 1) {
+            // Other latents: all that follows from them changes.
+            return Ok(self.replay());
+        }
+        // The coarsest level at which a unit has just been completed takes a step; finer levels begin a new parent.
+        let completed = (0..config.levels.len()).find(|&l| at.is_multiple_of(config.levels[l].unit));
+        let completed = completed.expect("the last level's unit is one byte");
+        let mut out = None;
+        for l in completed.max(config.first_level())..config.levels.len() {
+            if l > completed {
+                self.begin_parent(l, out.as_ref());
+            }
+            out = Some(self.step(l));
+        }
+        Ok(self.model.logits(&out.expect("the last level takes a step")))
     }
 
-    /// From level `l` down, whose parent begins at `start`: every level reads what its parent holds so far, in one
-    /// pass. Gives the logits of the next symbol.
-    fn descend(&mut self, l: usize, start: usize) -> Tensor {
+    /// Everything from the history alone. Gives the logits of the next symbol.
+    fn replay(&mut self) -> Tensor {
         let config = self.model.config();
-        let unit = config.levels[l].unit;
-        let complete = (self.len() - start) / unit;
-        let before = self.symbols(start, start + complete * unit);
-        let from_parent = self.from_parent[l].as_ref().map(|all| all.narrow(1, 0, complete as i64 + 1));
-
-        let level = &self.model.levels()[l];
-        let inputs = level.inputs(&before, from_parent.as_ref(), 0, self.model.kind());
-        self.caches[l].len = 0;
-        let out = level.forward(inputs, self.model.kind(), 0.0, Some(&mut self.caches[l])); // (rows, complete + 1, D)
-        let out = out.select(1, complete as i64);
-        if l + 1 == config.levels.len() {
-            return self.logits(&out);
+        let len = self.len();
+        // Outputs (rows, n, D) of the level above, and the index of the first of its units among these.
+        let mut above: Option<(usize, Tensor)> = None;
+        for l in config.first_level()..config.levels.len() {
+            let (span, all) = (config.parent_unit(l), config.units(l));
+            let current = if l == 0 { 0 } else { len / span };
+            // Earlier parents matter where their last keys are attended to.
+            let first = current.saturating_sub(config.history(l));
+            self.caches[l].clear();
+            let mut outs = Vec::new();
+            for parent in first..=current {
+                let out = above.as_ref().map(|(from, outs)| outs.select(1, (parent - from) as i64));
+                if parent > first {
+                    self.begin_parent(l, out.as_ref());
+                } else {
+                    self.from_parent[l] = out.and_then(|out| self.model.level(l).children(&out));
+                }
+                let start = parent * span;
+                // The unit after the last complete one is the one that goes on.
+                let units = ((len - start) / config.levels[l].unit + 1).min(all);
+                outs.push(self.units(l, start, units));
+            }
+            above = Some((first * all, Tensor::cat(&outs, 1)));
         }
-        self.begin_children(l, &out);
-        self.descend(l + 1, start + complete * unit)
+        let (_, out) = above.expect("the last level has something to say");
+        self.model.logits(&out.select(1, out.size()[1] - 1))
+    }
+
+    /// The first `units` units of level `l`'s parent that begins at symbol `start`: (rows, units, D).
+    fn units(&mut self, l: usize, start: usize, units: usize) -> Tensor {
+        let (level, config) = (self.model.level(l), self.model.config());
+        let before = self.symbols(start, start + (units - 1) * config.levels[l].unit);
+        let from_parent = self.from_parent[l].as_ref().map(|all| all.narrow(1, 0, units as i64));
+        let inputs = level.inputs(&before, from_parent.as_ref(), 0, self.model.kind());
+        let latents = self.len() - config.latents_begin(self.len()) + 1;
+        level.forward_cached(inputs, self.model.kind(), latents as i64, &mut self.caches[l])
     }
 
     /// One more unit at level `l`, whose predecessor has just been completed. Gives its output (rows, D).
     fn step(&mut self, l: usize) -> Tensor {
-        let level = &self.model.levels()[l];
-        let unit = self.model.config().levels[l].unit;
         let place = self.caches[l].len;
-        let before = self.symbols(self.len() - unit, self.len());
+        if place == 0 {
+            return self.units(l, self.len(), 1).select(1, 0);
+        }
+        let level = self.model.level(l);
+        let read = self.model.config().levels[l].unit + level.halo(place - 1) as usize;
+        let before = self.symbols(self.len() - read, self.len());
         let from_parent = self.from_parent[l].as_ref().map(|all| all.narrow(1, place, 1));
         let inputs = level.inputs(&before, from_parent.as_ref(), place, self.model.kind());
-        level.forward(inputs, self.model.kind(), 0.0, Some(&mut self.caches[l])).select(1, 0)
+        level.forward_cached(inputs, self.model.kind(), 1, &mut self.caches[l]).select(1, 0)
     }
 
-    fn begin_children(&mut self, l: usize, out: &Tensor) {
-        self.from_parent[l + 1] = Some(self.model.levels()[l + 1].children(out));
-    }
-
-    fn logits(&self, out: &Tensor) -> Tensor {
-        self.model.logits(out)
+    /// Begins level `l`'s next parent, with the output (rows, D) of the level above, where there is one.
+    fn begin_parent(&mut self, l: usize, above: Option<&Tensor>) {
+        let level = self.model.level(l);
+        level.turn(&mut self.caches[l]);
+        self.from_parent[l] = above.and_then(|above| level.children(above));
     }
 
     /// Symbols `from..to` of every row: (rows, to - from).

@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::attention::{Attention, Rotary};
+use super::attention::{Attention, Pass};
 use super::cache::KvCache;
 use super::config::{Ffn, ModelConfig};
 use super::layers::{Linear, Norm};
@@ -29,20 +29,13 @@ impl Block {
         }
     }
 
-    /// The stream (S, n, D) in float32, matrix work in `kind`.
-    pub fn forward(
-        &self,
-        x: Tensor,
-        kind: Kind,
-        rotary: Option<&Rotary>,
-        dropout: f64,
-        start: i64,
-        cache: Option<&mut KvCache>,
-    ) -> Tensor {
-        let attended = self.attn.forward(&self.attn_norm.forward(&x, kind), rotary, dropout, start, cache);
-        let x = x + drop_out(attended, dropout);
-        let fed = self.ffn.forward(&self.ffn_norm.forward(&x, kind));
-        x + drop_out(fed, dropout)
+    /// The stream (S, n, D) in float32, of which the last `goes_on` units come out; matrix work in the pass's type.
+    pub fn forward(&self, x: Tensor, goes_on: i64, pass: &Pass<'_>, cache: Option<&mut KvCache>) -> Tensor {
+        let normed = self.attn_norm.forward(&x, pass.kind);
+        let attended = self.attn.forward(&normed, goes_on, pass, cache);
+        let x = x.narrow(1, x.size()[1] - goes_on, goes_on) + drop_out(attended, pass.dropout);
+        let fed = self.ffn.forward(&self.ffn_norm.forward(&x, pass.kind));
+        x + drop_out(fed, pass.dropout)
     }
 
     pub(super) fn freeze(&mut self, kind: Kind) {

@@ -3,22 +3,63 @@
 use tch::{Device, Kind, Tensor};
 
 use super::config::ModelConfig;
+use super::rotary::Rotary;
 
-/// One block's keys and values, room for every unit of a parent.
+/// One block's keys and values: room for every unit of a parent, behind that for the last units of the parent before.
 #[derive(Debug)]
 pub struct KvCache {
-    /// (S, H, N, E) each.
+    /// (S, H, r + N, E) each: places 0..r are for the parent before, the parent's own units follow.
     keys: Tensor,
     values: Tensor,
+    /// r
+    room_before: i64,
+    /// Of the parent before: r, or 0 where there is none.
+    before: i64,
+    /// Of the parent itself.
+    len: i64,
 }
 
 impl KvCache {
-    /// Writes keys and values (S, H, n, E) at `start` and gives all up to there: (S, H, start + n, E) each.
-    pub fn extend(&mut self, start: i64, keys: &Tensor, values: &Tensor) -> (Tensor, Tensor) {
+    fn new(shape: [i64; 4], room_before: i64, kind: Kind, device: Device) -> Self {
+        let [rows, heads, units, width] = shape;
+        let empty = || Tensor::zeros([rows, heads, room_before + units, width], (kind, device));
+        KvCache { keys: empty(), values: empty(), room_before, before: 0, len: 0 }
+    }
+
+    /// How many units it holds.
+    pub fn seen(&self) -> i64 {
+        self.before + self.len
+    }
+
+    /// Adds keys and values (S, H, n, E) and gives all that it holds then: (S, H, seen, E) each.
+    pub fn extend(&mut self, keys: &Tensor, values: &Tensor) -> (Tensor, Tensor) {
         let n = keys.size()[2];
-        self.keys.narrow(2, start, n).copy_(keys);
-        self.values.narrow(2, start, n).copy_(values);
-        (self.keys.narrow(2, 0, start + n), self.values.narrow(2, 0, start + n))
+        let end = self.room_before + self.len;
+        self.keys.narrow(2, end, n).copy_(keys);
+        self.values.narrow(2, end, n).copy_(values);
+        self.len += n;
+        let all = |held: &Tensor| held.narrow(2, self.room_before - self.before, self.seen());
+        (all(&self.keys), all(&self.values))
+    }
+
+    /// Forgets everything.
+    fn clear(&mut self) {
+        (self.before, self.len) = (0, 0);
+    }
+
+    /// Begins the next parent: of the one that ends here, its last units stay.
+    fn turn(&mut self, rotary: Option<&Rotary>) {
+        let (r, units) = (self.room_before, self.len);
+        if r > 0 {
+            debug_assert!(units >= r, "a parent ends with all of its units");
+            // The last r of a parent's units stand at places `units` to `units + r`, and go to 0 to r.
+            let keys = self.keys.narrow(2, units, r);
+            let keys = rotary.map_or_else(|| keys.copy(), |rotary| rotary.back(&keys, units));
+            self.keys.narrow(2, 0, r).copy_(&keys);
+            self.values.narrow(2, 0, r).copy_(&self.values.narrow(2, units, r).copy());
+            self.before = r;
+        }
+        self.len = 0;
     }
 }
 
@@ -27,7 +68,7 @@ impl KvCache {
 pub struct LevelCache {
     /// One a block.
     pub blocks: Vec<KvCache>,
-    /// Units seen.
+    /// Units of the current parent that were seen.
     pub len: i64,
 }
 
@@ -35,10 +76,30 @@ impl LevelCache {
     /// Empty caches of level `l` for `rows` sequences.
     pub fn new(config: &ModelConfig, l: usize, rows: usize, kind: Kind, device: Device) -> Self {
         let level = &config.levels[l];
-        let shape =
-            [rows, level.n_head, config.units(l), level.n_embd / level.n_head].map(|dimension| dimension as i64);
-        let empty = || Tensor::zeros(shape, (kind, device));
-        let blocks = (0..level.n_layer).map(|_| KvCache { keys: empty(), values: empty() }).collect();
+        let before = config.reach_back(l) as i64;
+        let block = |units: usize| {
+            let shape = [rows, level.n_head, units, level.n_embd / level.n_head].map(|dimension| dimension as i64);
+            KvCache::new(shape, before, kind, device)
+        };
+        let all = config.units(l);
+        let blocks = if config.latents > 0 {
+            // The first block sees the whole context.
+            (0..=level.n_layer).map(|i| block(if i == 0 { all } else { config.latents })).collect()
+        } else {
+            (0..level.n_layer).map(|_| block(all)).collect()
+        };
         LevelCache { blocks, len: 0 }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.blocks.iter_mut().for_each(KvCache::clear);
+        self.len = 0;
+    }
+
+    /// Begins the next parent of the sequence.
+    pub fn turn(&mut self, rotary: Option<&Rotary>) {
+        self.blocks.iter_mut().for_each(|block| block.turn(rotary));
+        self.len = 0;
     }
 }

@@ -213,6 +213,11 @@ impl ModelConfig {
         self.levels[0].unit
     }
 
+    /// The first level with a transformer.
+    pub fn first_level(&self) -> usize {
+        usize::from(!self.has_blocks(0))
+    }
+
     /// Whether level `l` has a transformer.
     pub fn has_blocks(&self, l: usize) -> bool {
         self.levels[l].n_layer > 0
@@ -221,6 +226,37 @@ impl ModelConfig {
     /// Units of the previous parent that level `l` attends to.
     pub fn reach_back(&self, l: usize) -> usize {
         if l == 0 { 0 } else { self.cross_patch.min(self.units(l)) }
+    }
+
+    /// Parents of level `l` before the current one that its output, and that of the levels below, depends on through
+    /// attention to the parent before: one a block.
+    pub fn history(&self, l: usize) -> usize {
+        let own = if self.reach_back(l) > 0 { self.levels[l].n_layer } else { 0 };
+        let below = if l + 1 < self.levels.len() { self.history(l + 1) } else { 0 };
+        own + below.div_ceil(self.units(l))
+    }
+
+    /// How many symbols of a sequence of `length` a pass predicts: the last of them, all but for [`Self::latents`].
+    pub fn predicted(&self, length: usize) -> usize {
+        if self.latents == 0 { length } else { length.min(self.latents) }
+    }
+
+    /// Place of the first of the symbols that go through all blocks when symbol `t` is predicted: 0 but for
+    /// [`Self::latents`], where it moves on by half of them.
+    pub fn latents_begin(&self, t: usize) -> usize {
+        match self.latents / 2 {
+            0 => 0,
+            half => (t / half).saturating_sub(1) * half,
+        }
+    }
+
+    /// How many symbols of a context a training pass reads, with a random `draw`: all, but for [`Self::latents`],
+    /// which see beginnings too.
+    pub fn training_length(&self, draw: u64) -> usize {
+        match self.latents / 2 {
+            0 => self.context,
+            half => half * (1 + (draw % (self.context / half) as u64) as usize),
+        }
     }
 
     /// Whether level `l` turns queries and keys by their positions: always where it attends to the previous parent,

@@ -14,6 +14,7 @@ use crate::{Error, Result};
 pub struct Megabyte {
     config: ModelConfig,
     params: Parameters,
+    /// Those with parameters: a first level without blocks only says where patches begin.
     levels: Vec<Level>,
     /// (V, D of the last level), where it is not the byte table.
     output: Option<Tensor>,
@@ -29,8 +30,9 @@ impl Megabyte {
         tch::manual_seed(seed as i64);
         let master = if kind == Kind::Double { Kind::Double } else { Kind::Float };
         let mut params = Parameters::new(device, master);
-        let levels: Vec<Level> =
-            (0..config.levels.len()).map(|l| Level::new(&mut params, config, l, master, device)).collect();
+        let levels: Vec<Level> = (config.first_level()..config.levels.len())
+            .map(|l| Level::new(&mut params, config, l, master, device))
+            .collect();
         let output = (!config.tie).then(|| {
             let width = config.levels[config.levels.len() - 1].n_embd as i64;
             let shape = [config.vocab as i64, width];
@@ -49,9 +51,9 @@ impl Megabyte {
         &self.params
     }
 
-    /// The levels, coarse first.
-    pub(crate) fn levels(&self) -> &[Level] {
-        &self.levels
+    /// Level `l`, which is not a first one without blocks.
+    pub(crate) fn level(&self, l: usize) -> &Level {
+        &self.levels[l - self.config.first_level()]
     }
 
     /// The type of matrix work.
@@ -71,34 +73,65 @@ impl Megabyte {
         }
     }
 
-    /// Logits (B, T, V), float32 or wider, of symbols (B, T): position t's are for symbol t given those before it.
-    /// T is a multiple of the coarsest unit and at most the context. Dropout is for training; 0 elsewhere.
+    /// Logits (B, T, V), float32 or wider, of symbols (B, T): position t's are for symbol t given those before it. With
+    /// [`ModelConfig::latents`] only the last ones are there. T is a multiple of the coarsest unit and at most the
+    /// context. Dropout is for training; 0 elsewhere.
     pub fn forward(&self, symbols: &Tensor, dropout: f64) -> Result<Tensor> {
-        let (rows, length) = symbols.size2()?;
+        self.check(symbols)?;
+        let rows = symbols.size()[0];
+        let coarse = self.coarse(symbols, dropout);
+        let out = self.fine(symbols, coarse, dropout);
+        Ok(self.logits(&out).view([rows, -1, self.config.vocab as i64]))
+    }
+
+    /// Whether symbols are (B, T) with a T that the model takes.
+    pub(crate) fn check(&self, symbols: &Tensor) -> Result<()> {
+        let (_, length) = symbols.size2()?;
         let (patch, context) = (self.config.patch_size() as i64, self.config.context as i64);
         if length == 0 || length > context || length % patch != 0 {
             let reason = format!("a sequence of {length} symbols: expected a multiple of {patch} up to {context}");
             return Err(Error::Usage(reason));
         }
-        let mut parents: Option<Tensor> = None; // (S, D) of the level above
-        for (l, level) in self.levels.iter().enumerate() {
-            let unit = self.config.levels[l].unit as i64;
-            let span = if l == 0 { length } else { self.config.parent_unit(l) as i64 };
-            let inside = symbols.reshape([-1, span]); // (S, span)
-            // The last unit of a parent is no unit's predecessor.
-            let before = inside.narrow(1, 0, span - unit);
-            let from_parent = parents.as_ref().map(|parents| level.children(parents));
-            let inputs = level.inputs(&before, from_parent.as_ref(), 0, self.kind);
-            let out = level.forward(inputs, self.kind, dropout, None);
-            parents = Some(out.reshape([-1, out.size()[2]]));
-        }
-        let out = parents.expect("a model has a level");
-        Ok(self.logits(&out).view([rows, length, -1]))
+        Ok(())
+    }
+
+    /// The first level of whole sequences (B, T): (B, n, D), or none where it has no blocks.
+    pub(crate) fn coarse(&self, symbols: &Tensor, dropout: f64) -> Option<Tensor> {
+        (self.config.first_level() == 0).then(|| {
+            let (inputs, parents) = self.inputs(0, symbols, None);
+            let level = self.level(0);
+            level.forward(inputs, &level.pass(self.kind, dropout, 0, parents))
+        })
+    }
+
+    /// The levels below the first, of consecutive coarsest units of each sequence: symbols (B, m u) and the first
+    /// level's output (B, m, D), where there is one, to the last level's (S, n, D).
+    pub(crate) fn fine(&self, symbols: &Tensor, coarse: Option<Tensor>, dropout: f64) -> Tensor {
+        let out = (1..self.config.levels.len()).fold(coarse, |above, l| {
+            let (inputs, parents) = self.inputs(l, symbols, above.as_ref());
+            let level = self.level(l);
+            Some(level.forward(inputs, &level.pass(self.kind, dropout, 0, parents)))
+        });
+        out.expect("one level at least has blocks")
+    }
+
+    /// What level `l` reads (S, n, D) of consecutive coarsest units, symbols (B, m u) and what the level above made of
+    /// them, and how many parents each sequence has among them.
+    pub(crate) fn inputs(&self, l: usize, symbols: &Tensor, above: Option<&Tensor>) -> (Tensor, i64) {
+        let unit = self.config.levels[l].unit as i64;
+        let length = symbols.size()[1];
+        let span = if l == 0 { length } else { self.config.parent_unit(l) as i64 };
+        let inside = symbols.reshape([-1, span]); // (S, span)
+        // The last unit of a parent is no unit's predecessor.
+        let before = inside.narrow(1, 0, span - unit);
+        let level = self.level(l);
+        let from_parent = above.and_then(|above| level.children(&above.reshape([-1, above.size()[2]])));
+        (level.inputs(&before, from_parent.as_ref(), 0, self.kind), length / span)
     }
 
     /// The last level's output (…, D) to logits (…, V) in float32 or wider (equation 6).
     pub(crate) fn logits(&self, out: &Tensor) -> Tensor {
-        let last = &self.levels[self.levels.len() - 1];
+        let last = self.level(self.config.levels.len() - 1);
         let matrix = self.output.as_ref().unwrap_or(last.byte_table());
         out.linear(&matrix.to_kind(out.kind()), None::<&Tensor>).to_kind(matrix.kind())
     }

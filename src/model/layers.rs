@@ -24,7 +24,14 @@ impl Linear {
     /// (…, from) to (…, to).
     pub fn forward(&self, x: &Tensor) -> Tensor {
         let kind = x.kind();
-        x.linear(&self.weight.to_kind(kind), self.bias.as_ref().map(|bias| bias.to_kind(kind)))
+        x.linear(&self.weight.to_kind(kind), cast(&self.bias, kind))
+    }
+
+    /// (…, from) to the `count` features from `first` on.
+    pub fn forward_part(&self, x: &Tensor, first: i64, count: i64) -> Tensor {
+        let kind = x.kind();
+        let bias = self.bias.as_ref().map(|bias| bias.narrow(0, first, count).to_kind(kind));
+        x.linear(&self.weight.narrow(0, first, count).to_kind(kind), bias)
     }
 
     /// Casts the weights once, for a model that no longer trains.
@@ -32,6 +39,11 @@ impl Linear {
         self.weight = self.weight.detach().to_kind(kind);
         self.bias = self.bias.as_ref().map(|bias| bias.detach().to_kind(kind));
     }
+}
+
+/// A bias, where there is one, in another type.
+pub fn cast(bias: &Option<Tensor>, kind: Kind) -> Option<Tensor> {
+    bias.as_ref().map(|bias| bias.to_kind(kind))
 }
 
 /// LayerNorm or RMSNorm over the last dimension.

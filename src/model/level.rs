@@ -1,35 +1,34 @@
 //! One level of the hierarchy: its way in from bytes and from the level above, and its transformer.
 //!
-//! Shapes: S parents, n units inside each, u bytes a unit, D width of this level, C width of a byte's code.
+//! Shapes: S parents, n units inside each, u bytes a unit, D width of this level.
 
 use tch::{Device, Kind, Tensor};
 
-use super::attention::Rotary;
+use super::attention::Pass;
 use super::block::Block;
 use super::cache::LevelCache;
-use super::config::{Embedding, ModelConfig, Position, Projection};
+use super::config::{ModelConfig, Projection};
+use super::encoder::Encoder;
 use super::layers::Norm;
 use super::parameters::{Init, Parameters};
+use super::rotary::Rotary;
 
 /// A causal transformer over the units of each parent.
 #[derive(Debug)]
 pub struct Level {
     /// (V, C)
     byte_embedding: Tensor,
-    /// (span, C)
-    position: Option<Tensor>,
-    /// (D, u C)
-    embed: Option<Tensor>,
-    /// (D)
-    pad: Tensor,
+    /// None where the level has no transformer: it then passes on what its parent says.
+    encoder: Option<Encoder>,
     /// (D, slice) or (n D, parent's D)
     from_parent: Option<Tensor>,
     blocks: Vec<Block>,
     norm: Norm,
     rotary: Option<Rotary>,
-    unit: i64,
     children: i64,
     projection: Projection,
+    /// Units that go on after the first block, or 0: all do.
+    latents: i64,
 }
 
 impl Level {
@@ -37,101 +36,114 @@ impl Level {
     pub fn new(params: &mut Parameters, config: &ModelConfig, l: usize, kind: Kind, device: Device) -> Self {
         let level = &config.levels[l];
         let name = format!("level.{l}");
-        let [width, unit, code, units] =
-            [level.n_embd, level.unit, config.code_dim(l), config.units(l)].map(|n| n as i64);
+        let [width, code, units] = [level.n_embd, config.code_dim(l), config.units(l)].map(|n| n as i64);
         let normal = Init::TruncatedNormal(config.init_std);
-        let mut table = |name: String, shape: &[i64]| params.add(name, shape, normal);
 
-        let byte_embedding = table(format!("{name}.byte_embedding"), &[config.vocab as i64, code]);
-        let position = (config.position == Position::Learned)
-            .then(|| table(format!("{name}.position"), &[config.parent_unit(l) as i64, code]));
-        let embed = (config.embedding == Embedding::Linear && unit > 1)
-            .then(|| table(format!("{name}.embed"), &[width, unit * code]));
-        let pad = table(format!("{name}.pad"), &[width]);
-        let from_parent = (l > 0).then(|| {
+        let byte_embedding = params.add(format!("{name}.byte_embedding"), &[config.vocab as i64, code], normal);
+        let encoder = config.has_blocks(l).then(|| Encoder::new(params, &name, config, l, &byte_embedding));
+        let from_parent = (l > config.first_level()).then(|| {
             let parent = config.levels[l - 1].n_embd as i64;
             let shape = match config.projection {
                 Projection::Slice => [width, parent / units],
                 Projection::Linear => [units * width, parent],
             };
-            table(format!("{name}.from_parent"), &shape)
+            params.add(format!("{name}.from_parent"), &shape, normal)
         });
-        let blocks = (0..level.n_layer).map(|i| Block::new(params, &format!("{name}.block.{i}"), config, l)).collect();
+        let cross = (config.latents > 0).then(|| format!("{name}.cross"));
+        let names = cross.into_iter().chain((0..level.n_layer).map(|i| format!("{name}.block.{i}")));
+        let blocks = names.map(|name| Block::new(params, &name, config, l)).collect();
         Level {
             byte_embedding,
-            position,
-            embed,
-            pad,
+            encoder,
             from_parent,
             blocks,
             norm: Norm::new(params, &format!("{name}.norm"), level.n_embd, config),
             rotary: Rotary::new(config, l, kind, device),
-            unit,
             children: units,
             projection: config.projection,
-        }
-    }
-
-    /// The vectors of m units: symbols (S, m u) to (S, m, D), the first unit at place `first` of its parent.
-    fn units(&self, symbols: &Tensor, first: i64, kind: Kind) -> Tensor {
-        let (sequences, bytes) = symbols.size2().expect("symbols are (S, m u)");
-        let mut codes = Tensor::embedding(&self.byte_embedding, symbols, -1, false, false); // (S, m u, C)
-        if let Some(position) = &self.position {
-            codes += position.narrow(0, first * self.unit, bytes);
-        }
-        let units = codes.reshape([sequences, bytes / self.unit, -1]);
-        match &self.embed {
-            Some(embed) => units.to_kind(kind).linear(&embed.to_kind(kind), None::<&Tensor>).to_kind(embed.kind()),
-            None => units,
+            latents: config.latents as i64,
         }
     }
 
     /// What the level above says to each child: the parents' outputs (S, parent's D) to (S, n, D).
-    pub fn children(&self, parents: &Tensor) -> Tensor {
-        let from_parent = self.from_parent.as_ref().expect("level 0 has no parents");
+    pub fn children(&self, parents: &Tensor) -> Option<Tensor> {
+        let from_parent = self.from_parent.as_ref()?;
         let sequences = parents.size()[0];
         let weight = from_parent.to_kind(parents.kind());
         let parents = match self.projection {
             Projection::Slice => parents.reshape([sequences, self.children, -1]),
             Projection::Linear => parents.shallow_clone(),
         };
-        parents.linear(&weight, None::<&Tensor>).view([sequences, self.children, -1])
+        Some(parents.linear(&weight, None::<&Tensor>).view([sequences, self.children, -1]))
+    }
+
+    /// How many symbols before those of the unit at place `first` its vector depends on.
+    pub fn halo(&self, first: i64) -> i64 {
+        self.encoder.as_ref().map_or(0, |encoder| encoder.halo(first))
     }
 
     /// The inputs of units `first` to `first + n`: each unit's predecessor, or the pad where there is none, and what
-    /// the parent says. `before` holds the symbols of the predecessors: (S, n u), or (S, (n - 1) u) from place 0 on.
+    /// the parent says. `before` holds the symbols of the predecessors behind the halo of the first of them:
+    /// (S, halo + n u), or (S, (n - 1) u) from place 0 on.
     pub fn inputs(&self, before: &Tensor, from_parent: Option<&Tensor>, first: i64, kind: Kind) -> Tensor {
-        let (sequences, bytes) = before.size2().expect("symbols are (S, m u)");
-        let shifted = if first > 0 {
-            self.units(before, first - 1, kind)
-        } else {
-            let pad = self.pad.view([1, 1, -1]).expand([sequences, 1, -1], false);
-            if bytes == 0 { pad } else { Tensor::cat(&[pad, self.units(before, 0, kind)], 1) }
-        };
-        match from_parent {
-            Some(from_parent) => shifted + from_parent,
-            None => shifted,
+        let shifted = self.encoder.as_ref().map(|encoder| encoder.shifted(before, first, kind));
+        match (shifted, from_parent) {
+            (Some(shifted), Some(from_parent)) => shifted + from_parent,
+            (Some(shifted), None) => shifted,
+            (None, from_parent) => from_parent.expect("a level reads bytes or its parents").shallow_clone(),
         }
     }
 
-    /// (S, n, D) to (S, n, D) as `kind`, after the final norm. With a cache, the units follow those that it holds.
-    pub fn forward(&self, inputs: Tensor, kind: Kind, dropout: f64, mut cache: Option<&mut LevelCache>) -> Tensor {
-        let n = inputs.size()[1];
-        let start = cache.as_ref().map_or(0, |cache| cache.len);
+    /// What a pass over units from place `start` on shares between blocks; `parents` as in [`Pass`].
+    pub fn pass(&self, kind: Kind, dropout: f64, start: i64, parents: i64) -> Pass<'_> {
+        Pass::new(kind, self.rotary.as_ref(), dropout, start, parents)
+    }
+
+    /// How many blocks there are.
+    pub fn depth(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Block `i`: the stream (S, n, D) to (S, n, D), or to the last units alone where these are latents.
+    pub fn block(&self, i: usize, x: Tensor, pass: &Pass<'_>) -> Tensor {
+        let n = x.size()[1];
+        let goes_on = if i == 0 && self.latents > 0 { self.latents.min(n) } else { n };
+        self.blocks[i].forward(x, goes_on, pass, None)
+    }
+
+    /// The final norm of the stream, in the type of matrix work.
+    pub fn finish(&self, x: &Tensor, kind: Kind) -> Tensor {
+        self.norm.forward(x, kind)
+    }
+
+    /// (S, n, D) to (S, n, D) after the final norm, or to the last units alone where these are latents.
+    pub fn forward(&self, inputs: Tensor, pass: &Pass<'_>) -> Tensor {
+        let stream = (0..self.depth()).fold(inputs, |x, i| self.block(i, x, pass));
+        self.finish(&stream, pass.kind)
+    }
+
+    /// The same for one parent a sequence, whose units follow those that the cache holds. Where there are latents, the
+    /// last `latents` units of the inputs are.
+    pub fn forward_cached(&self, inputs: Tensor, kind: Kind, latents: i64, cache: &mut LevelCache) -> Tensor {
+        let (start, n) = (cache.len, inputs.size()[1]);
         let mut x = inputs;
-        for (i, block) in self.blocks.iter().enumerate() {
-            let block_cache = cache.as_mut().map(|cache| &mut cache.blocks[i]);
-            x = block.forward(x, kind, self.rotary.as_ref(), dropout, start, block_cache);
+        for (block, cache) in self.blocks.iter().zip(&mut cache.blocks) {
+            let units = x.size()[1];
+            let pass = self.pass(kind, 0.0, start + n - units, 1);
+            x = block.forward(x, if self.latents > 0 { latents } else { units }, &pass, Some(cache));
         }
-        if let Some(cache) = cache {
-            cache.len += n;
-        }
-        self.norm.forward(&x, kind)
+        cache.len += n;
+        self.finish(&x, kind)
     }
 
     /// The byte table (V, D) of a level of single bytes, which is the output matrix where it is tied.
     pub fn byte_table(&self) -> &Tensor {
         &self.byte_embedding
+    }
+
+    /// Begins the next parent in a cache of this level.
+    pub fn turn(&self, cache: &mut LevelCache) {
+        cache.turn(self.rotary.as_ref());
     }
 
     pub(super) fn freeze(&mut self, kind: Kind) {

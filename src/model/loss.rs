@@ -2,9 +2,12 @@
 
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::Megabyte;
+use super::{Megabyte, stretch};
 use crate::Result;
 use crate::data::{Batch, PAD};
+
+/// Symbols whose finer levels are computed together where nothing is trained: enough to keep a machine busy.
+const STRETCH: usize = 1 << 16;
 
 /// A batch on the device: symbols (B, T) as int64, padding as [`PAD`].
 pub fn to_device(batch: &Batch, device: Device) -> Result<Tensor> {
@@ -14,19 +17,55 @@ pub fn to_device(batch: &Batch, device: Device) -> Result<Tensor> {
     Ok(symbols.f_to_device_(device, Kind::Int16, true, false)?.to_kind(Kind::Int64))
 }
 
-/// Sum of the nats of all symbols (B, T) that are not padding: a scalar in float32 or wider.
+/// Sum of the nats of all symbols (B, T) that a pass predicts and that are not padding: a scalar in float32 or wider,
+/// all of whose graph is kept. [`super::gradients::accumulate`] trains in less memory.
 pub fn total_nats(model: &Megabyte, symbols: &Tensor, dropout: f64) -> Result<Tensor> {
-    nats(model, symbols, dropout, Reduction::Sum)
-}
-
-/// Nats of every symbol: (B, T), 0 for padding.
-pub fn each_nats(model: &Megabyte, symbols: &Tensor) -> Result<Tensor> {
-    Ok(nats(model, symbols, 0.0, Reduction::None)?.view_as(symbols))
-}
-
-fn nats(model: &Megabyte, symbols: &Tensor, dropout: f64, reduction: Reduction) -> Result<Tensor> {
     // Padding stands only after the end of a row, where nothing that is scored sees it; any symbol will do.
     let logits = model.forward(&symbols.clamp_min(0), dropout)?;
-    let logits = logits.view([-1, model.config().vocab as i64]);
-    Ok(logits.cross_entropy_loss(&symbols.view(-1), None::<&Tensor>, reduction, i64::from(PAD), 0.0))
+    let predicted = logits.size()[1];
+    Ok(nats(&logits, &symbols.narrow(1, symbols.size()[1] - predicted, predicted), Reduction::Sum))
+}
+
+/// Nats of every symbol: (B, T), 0 for padding. Memory grows with T at the first level only.
+pub fn each_nats(model: &Megabyte, symbols: &Tensor) -> Result<Tensor> {
+    model.check(symbols)?;
+    let config = model.config();
+    let length = symbols.size()[1] as usize;
+    let half = config.latents / 2;
+    if half == 0 {
+        return stretches(model, symbols);
+    }
+    // The first pass predicts as many as there are latents, each further one half of them more.
+    let mut found = Vec::new();
+    let mut done = 0;
+    while done < length {
+        let end = if done == 0 { config.latents.min(length) } else { (done + half).min(length) };
+        let all = stretches(model, &symbols.narrow(1, 0, end as i64))?;
+        let new = (end - done) as i64;
+        found.push(all.narrow(1, all.size()[1] - new, new));
+        done = end;
+    }
+    Ok(Tensor::cat(&found, 1))
+}
+
+/// Nats (B, n) of the symbols that one pass predicts, a stretch of coarsest units after the other below the first level.
+fn stretches(model: &Megabyte, symbols: &Tensor) -> Result<Tensor> {
+    let input = symbols.clamp_min(0);
+    let coarse = model.coarse(&input, 0.0);
+    let found: Vec<Tensor> = stretch::stretches(model.config(), symbols.size2()?, STRETCH)
+        .iter()
+        .map(|stretch| {
+            let units = coarse.as_ref().map(|coarse| stretch.units(coarse));
+            let out = model.fine(&stretch.symbols(&input), units, 0.0);
+            let targets = stretch.targets(symbols);
+            nats(&stretch.logits(model, &out), &targets, Reduction::None).view_as(&targets)
+        })
+        .collect();
+    Ok(Tensor::cat(&found, 1))
+}
+
+/// Cross entropy of logits (B, n, V) and symbols (B, n), of which padding costs nothing.
+pub(super) fn nats(logits: &Tensor, symbols: &Tensor, reduction: Reduction) -> Tensor {
+    let vocab = logits.size()[2];
+    logits.view([-1, vocab]).cross_entropy_loss(&symbols.reshape(-1), None::<&Tensor>, reduction, i64::from(PAD), 0.0)
 }

@@ -7,12 +7,16 @@ mod attention;
 mod block;
 pub(crate) mod cache;
 mod config;
+mod encoder;
 pub mod folder;
+pub mod gradients;
 mod hierarchy;
 mod layers;
 mod level;
 pub mod loss;
 mod parameters;
+mod rotary;
+mod stretch;
 
 pub use config::{Embedding, Ffn, LevelConfig, ModelConfig, Norm, Position, Projection};
 pub use hierarchy::Megabyte;

@@ -2,7 +2,8 @@
 // thousands of them, and libtorch's kernel spends its time there on setting up matrix products of 8 x 64.
 // Here one thread keeps a whole sequence of a head in its first-level cache. All sums are float32 or wider.
 //
-// Shapes: S sequences, H heads, n units, E features a head. Inputs are (S, H, n, E) with E dense.
+// Shapes: S sequences, H heads, n units, E features a head. Queries are (S, H, n, E), keys and values (S, H, r + n, E)
+// with r units of the sequence before in front of the own ones; E is dense.
 
 #include <ATen/Dispatch.h>
 #include <ATen/OpMathType.h>
@@ -27,6 +28,7 @@
 namespace {
 
 constexpr int64_t MAX_UNITS = 16;
+constexpr int64_t MAX_KEYS = 2 * MAX_UNITS;
 constexpr int64_t MAX_FEATURES = 128;
 
 // bfloat16 is the upper half of float32; written out so that the loops vectorise.
@@ -72,39 +74,49 @@ template <typename A> MB_INLINE void add_scaled(A *to, A scale, const A *from, i
   for (int64_t e = 0; e < features; e++) to[e] += scale * from[e];
 }
 
-// Softmax of the scaled scores of unit i with units 0..i.
+// How many sequences, and of what.
+struct Shape {
+  int64_t heads, units, features;
+  int64_t before;  // r
+  int64_t parents; // every first of so many sequences sees none of the r
+};
+
+// Softmax of the scaled scores of a query with keys `from` to `to`, the last one included.
 template <typename A>
-MB_INLINE void weights(const A *q, const A (*k)[MAX_FEATURES], int64_t i, int64_t features, A scale, A *p) {
+MB_INLINE void weights(const A *q, const A (*k)[MAX_FEATURES], int64_t from, int64_t to, int64_t features, A scale,
+                       A *p) {
   A top = -std::numeric_limits<A>::infinity();
-  for (int64_t j = 0; j <= i; j++) {
+  for (int64_t j = from; j <= to; j++) {
     p[j] = scale * dot(q, k[j], features);
     top = p[j] > top ? p[j] : top;
   }
   A total = 0;
-  for (int64_t j = 0; j <= i; j++) {
+  for (int64_t j = from; j <= to; j++) {
     p[j] = std::exp(p[j] - top);
     total += p[j];
   }
-  for (int64_t j = 0; j <= i; j++) p[j] /= total;
+  for (int64_t j = from; j <= to; j++) p[j] /= total;
 }
 
 template <typename T, typename A>
-MB_INLINE void forward_range(int64_t begin, int64_t end, int64_t heads, int64_t units, int64_t features,
-                             Strided<const T> q, Strided<const T> k, Strided<const T> v, Strided<T> out) {
-  alignas(64) A keys[MAX_UNITS][MAX_FEATURES], values[MAX_UNITS][MAX_FEATURES];
-  alignas(64) A query[MAX_FEATURES], sum[MAX_FEATURES], p[MAX_UNITS];
+MB_INLINE void forward_range(int64_t begin, int64_t end, Shape shape, Strided<const T> q, Strided<const T> k,
+                             Strided<const T> v, Strided<T> out) {
+  alignas(64) A keys[MAX_KEYS][MAX_FEATURES], values[MAX_KEYS][MAX_FEATURES];
+  alignas(64) A query[MAX_FEATURES], sum[MAX_FEATURES], p[MAX_KEYS];
+  const int64_t features = shape.features, before = shape.before;
   const A scale = A(1) / std::sqrt(A(features));
   for (int64_t at = begin; at < end; at++) {
-    const int64_t s = at / heads, h = at % heads;
-    for (int64_t i = 0; i < units; i++) {
-      load(k.row(s, h, i), keys[i], features);
-      load(v.row(s, h, i), values[i], features);
+    const int64_t s = at / shape.heads, h = at % shape.heads;
+    const int64_t from = s % shape.parents == 0 ? before : 0;
+    for (int64_t j = from; j < before + shape.units; j++) {
+      load(k.row(s, h, j), keys[j], features);
+      load(v.row(s, h, j), values[j], features);
     }
-    for (int64_t i = 0; i < units; i++) {
+    for (int64_t i = 0; i < shape.units; i++) {
       load(q.row(s, h, i), query, features);
-      weights(query, keys, i, features, scale, p);
+      weights(query, keys, from, before + i, features, scale, p);
       for (int64_t e = 0; e < features; e++) sum[e] = 0;
-      for (int64_t j = 0; j <= i; j++) add_scaled(sum, p[j], values[j], features);
+      for (int64_t j = from; j <= before + i; j++) add_scaled(sum, p[j], values[j], features);
       store(sum, out.row(s, h, i), features);
     }
   }
@@ -112,31 +124,36 @@ MB_INLINE void forward_range(int64_t begin, int64_t end, int64_t heads, int64_t 
 
 // dV_j = sum_i P_ij dO_i;  dS_ij = P_ij (dO_i V_j - sum_k P_ik dO_i V_k);  dQ_i = scale sum_j dS_ij K_j, dK_j alike.
 template <typename T, typename A>
-MB_INLINE void backward_range(int64_t begin, int64_t end, int64_t heads, int64_t units, int64_t features,
-                              Strided<const T> q, Strided<const T> k, Strided<const T> v, Strided<const T> d_out,
-                              Strided<T> d_q, Strided<T> d_k, Strided<T> d_v) {
-  alignas(64) A keys[MAX_UNITS][MAX_FEATURES], values[MAX_UNITS][MAX_FEATURES];
-  alignas(64) A d_keys[MAX_UNITS][MAX_FEATURES], d_values[MAX_UNITS][MAX_FEATURES];
-  alignas(64) A query[MAX_FEATURES], d_query[MAX_FEATURES], grad[MAX_FEATURES], p[MAX_UNITS], d_p[MAX_UNITS];
+MB_INLINE void backward_range(int64_t begin, int64_t end, Shape shape, Strided<const T> q, Strided<const T> k,
+                              Strided<const T> v, Strided<const T> d_out, Strided<T> d_q, Strided<T> d_k,
+                              Strided<T> d_v) {
+  alignas(64) A keys[MAX_KEYS][MAX_FEATURES], values[MAX_KEYS][MAX_FEATURES];
+  alignas(64) A d_keys[MAX_KEYS][MAX_FEATURES], d_values[MAX_KEYS][MAX_FEATURES];
+  alignas(64) A query[MAX_FEATURES], d_query[MAX_FEATURES], grad[MAX_FEATURES], p[MAX_KEYS], d_p[MAX_KEYS];
+  const int64_t features = shape.features, before = shape.before, all = before + shape.units;
   const A scale = A(1) / std::sqrt(A(features));
   for (int64_t at = begin; at < end; at++) {
-    const int64_t s = at / heads, h = at % heads;
-    for (int64_t i = 0; i < units; i++) {
-      load(k.row(s, h, i), keys[i], features);
-      load(v.row(s, h, i), values[i], features);
-      for (int64_t e = 0; e < features; e++) d_keys[i][e] = d_values[i][e] = 0;
+    const int64_t s = at / shape.heads, h = at % shape.heads;
+    const int64_t from = s % shape.parents == 0 ? before : 0;
+    for (int64_t j = 0; j < all; j++) {
+      if (j >= from) {
+        load(k.row(s, h, j), keys[j], features);
+        load(v.row(s, h, j), values[j], features);
+      }
+      for (int64_t e = 0; e < features; e++) d_keys[j][e] = d_values[j][e] = 0;
     }
-    for (int64_t i = 0; i < units; i++) {
+    for (int64_t i = 0; i < shape.units; i++) {
+      const int64_t to = before + i;
       load(q.row(s, h, i), query, features);
       load(d_out.row(s, h, i), grad, features);
-      weights(query, keys, i, features, scale, p);
+      weights(query, keys, from, to, features, scale, p);
       A mean = 0;
-      for (int64_t j = 0; j <= i; j++) {
+      for (int64_t j = from; j <= to; j++) {
         d_p[j] = dot(grad, values[j], features);
         mean += p[j] * d_p[j];
       }
       for (int64_t e = 0; e < features; e++) d_query[e] = 0;
-      for (int64_t j = 0; j <= i; j++) {
+      for (int64_t j = from; j <= to; j++) {
         const A d_score = scale * p[j] * (d_p[j] - mean);
         add_scaled(d_values[j], p[j], grad, features);
         add_scaled(d_query, d_score, keys[j], features);
@@ -144,23 +161,23 @@ MB_INLINE void backward_range(int64_t begin, int64_t end, int64_t heads, int64_t
       }
       store(d_query, d_q.row(s, h, i), features);
     }
-    for (int64_t i = 0; i < units; i++) {
-      store(d_keys[i], d_k.row(s, h, i), features);
-      store(d_values[i], d_v.row(s, h, i), features);
+    for (int64_t j = 0; j < all; j++) {
+      store(d_keys[j], d_k.row(s, h, j), features);
+      store(d_values[j], d_v.row(s, h, j), features);
     }
   }
 }
 
 // target_clones needs plain functions: one a type and direction.
 #define MB_KERNELS(NAME, T, A)                                                                                         \
-  MB_VECTORS void forward_##NAME(int64_t begin, int64_t end, int64_t heads, int64_t units, int64_t features,           \
-                                 Strided<const T> q, Strided<const T> k, Strided<const T> v, Strided<T> out) {         \
-    forward_range<T, A>(begin, end, heads, units, features, q, k, v, out);                                             \
+  MB_VECTORS void forward_##NAME(int64_t begin, int64_t end, Shape shape, Strided<const T> q, Strided<const T> k,      \
+                                 Strided<const T> v, Strided<T> out) {                                                 \
+    forward_range<T, A>(begin, end, shape, q, k, v, out);                                                              \
   }                                                                                                                    \
-  MB_VECTORS void backward_##NAME(int64_t begin, int64_t end, int64_t heads, int64_t units, int64_t features,          \
-                                  Strided<const T> q, Strided<const T> k, Strided<const T> v, Strided<const T> d_out,  \
-                                  Strided<T> d_q, Strided<T> d_k, Strided<T> d_v) {                                    \
-    backward_range<T, A>(begin, end, heads, units, features, q, k, v, d_out, d_q, d_k, d_v);                           \
+  MB_VECTORS void backward_##NAME(int64_t begin, int64_t end, Shape shape, Strided<const T> q, Strided<const T> k,     \
+                                  Strided<const T> v, Strided<const T> d_out, Strided<T> d_q, Strided<T> d_k,          \
+                                  Strided<T> d_v) {                                                                    \
+    backward_range<T, A>(begin, end, shape, q, k, v, d_out, d_q, d_k, d_v);                                            \
   }
 MB_KERNELS(bfloat16, uint16_t, float)
 MB_KERNELS(float32, float, float)
@@ -176,27 +193,28 @@ at::Tensor like(const at::Tensor &x) {
 }
 
 template <typename T, typename Forward, typename Backward>
-void run(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const at::Tensor *d_out, at::Tensor *results,
-         Forward forward, Backward backward) {
-  const int64_t heads = q.size(1), units = q.size(2), features = q.size(3);
+void run(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const at::Tensor *d_out, int64_t parents,
+         at::Tensor *results, Forward forward, Backward backward) {
+  const Shape shape{q.size(1), q.size(2), q.size(3), k.size(2) - q.size(2), parents};
   // About 20 microseconds of work a thread and more.
-  at::parallel_for(0, q.size(0) * heads, 16, [&](int64_t begin, int64_t end) {
+  at::parallel_for(0, q.size(0) * shape.heads, 16, [&](int64_t begin, int64_t end) {
     if (d_out == nullptr) {
-      forward(begin, end, heads, units, features, strided<const T>(q), strided<const T>(k), strided<const T>(v),
+      forward(begin, end, shape, strided<const T>(q), strided<const T>(k), strided<const T>(v),
               strided<T>(results[0]));
     } else {
-      backward(begin, end, heads, units, features, strided<const T>(q), strided<const T>(k), strided<const T>(v),
+      backward(begin, end, shape, strided<const T>(q), strided<const T>(k), strided<const T>(v),
                strided<const T>(*d_out), strided<T>(results[0]), strided<T>(results[1]), strided<T>(results[2]));
     }
   });
 }
 
-void dispatch(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const at::Tensor *d_out,
+void dispatch(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const at::Tensor *d_out, int64_t parents,
               at::Tensor *results) {
   switch (q.scalar_type()) {
-  case at::kBFloat16: return run<uint16_t>(q, k, v, d_out, results, forward_bfloat16, backward_bfloat16);
-  case at::kFloat: return run<float>(q, k, v, d_out, results, forward_float32, backward_float32);
-  case at::kDouble: return run<double>(q, k, v, d_out, results, forward_float64, backward_float64);
+  case at::kBFloat16:
+    return run<uint16_t>(q, k, v, d_out, parents, results, forward_bfloat16, backward_bfloat16);
+  case at::kFloat: return run<float>(q, k, v, d_out, parents, results, forward_float32, backward_float32);
+  case at::kDouble: return run<double>(q, k, v, d_out, parents, results, forward_float64, backward_float64);
   default: throw std::invalid_argument("short attention is for bfloat16, float32 and float64");
   }
 }
@@ -204,11 +222,13 @@ void dispatch(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, con
 at::Tensor dense(const at::Tensor &x) { return x.stride(3) == 1 ? x : x.contiguous(); }
 
 struct ShortAttention : torch::autograd::Function<ShortAttention> {
-  static at::Tensor forward(torch::autograd::AutogradContext *context, at::Tensor q, at::Tensor k, at::Tensor v) {
+  static at::Tensor forward(torch::autograd::AutogradContext *context, at::Tensor q, at::Tensor k, at::Tensor v,
+                            int64_t parents) {
     q = dense(q), k = dense(k), v = dense(v);
     context->save_for_backward({q, k, v});
+    context->saved_data["parents"] = parents;
     at::Tensor out = like(q);
-    dispatch(q, k, v, nullptr, &out);
+    dispatch(q, k, v, nullptr, parents, &out);
     return out;
   }
 
@@ -217,8 +237,8 @@ struct ShortAttention : torch::autograd::Function<ShortAttention> {
     auto saved = context->get_saved_variables();
     at::Tensor d_out = dense(gradients[0]);
     at::Tensor results[3] = {like(saved[0]), like(saved[1]), like(saved[2])};
-    dispatch(saved[0], saved[1], saved[2], &d_out, results);
-    return {results[0], results[1], results[2]};
+    dispatch(saved[0], saved[1], saved[2], &d_out, context->saved_data["parents"].toInt(), results);
+    return {results[0], results[1], results[2], at::Tensor()};
   }
 };
 
@@ -226,15 +246,19 @@ struct ShortAttention : torch::autograd::Function<ShortAttention> {
 
 extern "C" {
 
-// Causal attention of q, k, v (S, H, n, E) of one shape and type on the CPU, n up to 16 and E up to 128. The caller
+// Causal attention on the CPU of q (S, H, n, E) to k and v (S, H, r + n, E) of one type, n and r up to 16 and E up to
+// 128: query i attends to keys up to r + i, but in every first of `parents` sequences not to the first r. The caller
 // owns the result, (S, H, n, E).
-char *mb_short_attention(const at::Tensor *q, const at::Tensor *k, const at::Tensor *v, at::Tensor **out) {
+char *mb_short_attention(const at::Tensor *q, const at::Tensor *k, const at::Tensor *v, int64_t parents,
+                         at::Tensor **out) {
   try {
-    const bool same = q->sizes() == k->sizes() && q->sizes() == v->sizes() && q->scalar_type() == k->scalar_type() &&
-                      q->scalar_type() == v->scalar_type();
-    if (q->dim() != 4 || !same || !q->is_cpu() || q->size(2) > MAX_UNITS || q->size(3) > MAX_FEATURES)
-      throw std::invalid_argument("short attention is for CPU tensors of one shape, up to 16 units of 128 features");
-    *out = new at::Tensor(ShortAttention::apply(*q, *k, *v));
+    const bool fits = q->dim() == 4 && k->dim() == 4 && k->sizes() == v->sizes() && q->is_cpu() && k->is_cpu() &&
+                      v->is_cpu() && q->scalar_type() == k->scalar_type() && q->scalar_type() == v->scalar_type() &&
+                      q->size(0) == k->size(0) && q->size(1) == k->size(1) && q->size(3) == k->size(3) &&
+                      q->size(2) <= MAX_UNITS && q->size(2) <= k->size(2) && k->size(2) - q->size(2) <= MAX_UNITS &&
+                      q->size(3) <= MAX_FEATURES && parents > 0;
+    if (!fits) throw std::invalid_argument("short attention is for CPU tensors, up to 16 units of 128 features");
+    *out = new at::Tensor(ShortAttention::apply(*q, *k, *v, parents));
     return nullptr;
   } catch (const std::exception &e) {
     return strdup(e.what());

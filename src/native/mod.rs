@@ -33,8 +33,10 @@ unsafe extern "C" {
         q: *const C_tensor,
         k: *const C_tensor,
         v: *const C_tensor,
+        parents: i64,
         out: *mut *mut C_tensor,
     ) -> *mut c_char;
+    fn mb_backward(tensor: *const C_tensor, gradient: *const C_tensor) -> *mut c_char;
     fn mb_keep_freed_memory();
     fn mb_free(message: *mut c_char);
 }
@@ -118,19 +120,26 @@ pub fn keep_freed_memory() {
     unsafe { mb_keep_freed_memory() }
 }
 
-/// Whether [`short_attention`] takes queries (S, H, n, E): on the CPU, with n and E small.
-pub fn suits_short_attention(queries: &Tensor) -> bool {
-    let size = queries.size();
-    queries.device() == tch::Device::Cpu && size[2] <= 16 && size[3] <= 128
+/// Carries a gradient from `tensor`, whose shape and type it has, back to all that it was computed from.
+pub fn backward(tensor: &Tensor, gradient: &Tensor) -> Result<()> {
+    // SAFETY: two live tensors; the shim keeps neither.
+    check(unsafe { mb_backward(tensor.as_ptr(), gradient.as_ptr()) })
 }
 
-/// Causal attention of queries, keys and values (S, H, n, E) of one shape, differentiable: the same as libtorch's for
-/// the many short sequences of the finest level, in a fraction of the time.
-pub fn short_attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor> {
+/// Whether [`short_attention`] takes queries (S, H, n, E) with `before` more keys: on the CPU, with n, E and these small.
+pub fn suits_short_attention(queries: &Tensor, before: i64) -> bool {
+    let size = queries.size();
+    queries.device() == tch::Device::Cpu && size[2] <= 16 && before <= 16 && size[3] <= 128
+}
+
+/// Causal attention of queries (S, H, n, E) to keys and values (S, H, r + n, E), differentiable: query i attends to the
+/// keys up to r + i, but not to the first r in every first of `parents` rows. The same as libtorch's for the many short
+/// sequences of the finest level, in a fraction of the time.
+pub fn short_attention(q: &Tensor, k: &Tensor, v: &Tensor, parents: i64) -> Result<Tensor> {
     let mut out = std::ptr::null_mut();
     // SAFETY: three live tensors; where there is no message, `out` is a new tensor that is ours to drop.
     unsafe {
-        check(mb_short_attention(q.as_ptr(), k.as_ptr(), v.as_ptr(), &mut out))?;
+        check(mb_short_attention(q.as_ptr(), k.as_ptr(), v.as_ptr(), parents, &mut out))?;
         Ok(Tensor::from_ptr(out))
     }
 }

@@ -8,6 +8,7 @@
 #include <ATen/ops/stack.h>
 #include <cstring>
 #include <exception>
+#include <torch/csrc/autograd/autograd.h>
 #include <vector>
 
 #ifdef __GLIBC__
@@ -65,6 +66,11 @@ char *mb_clear_gradients(at::Tensor *const *params, size_t n) {
   return guarded([&] {
     for (size_t i = 0; i < n; i++) params[i]->mutable_grad() = at::Tensor();
   });
+}
+
+// Carries a gradient back from a tensor: tch's own backward starts from scalars alone.
+char *mb_backward(const at::Tensor *tensor, const at::Tensor *gradient) {
+  return guarded([&] { torch::autograd::backward({*tensor}, {*gradient}); });
 }
 
 // Keeps memory that was freed instead of giving it back to the system: the same tensors come and go in every step, and
