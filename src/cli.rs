@@ -181,13 +181,6 @@ pub struct GenerateArgs {
     pub json: bool,
 }
 
-/// How every byte gets its context.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Inference {
-    /// Consecutive windows of the model's context
-    Plain,
-}
-
 /// Arguments of `eval`.
 #[derive(Debug, Args)]
 pub struct EvalArgs {
@@ -200,9 +193,9 @@ pub struct EvalArgs {
     /// train, valid, test or all [default: test for folders, all for files]
     #[arg(long)]
     pub split: Option<String>,
-    /// How every byte gets its context
-    #[arg(long, value_enum, default_value = "plain")]
-    pub inference: Inference,
+    /// How every byte gets its context: plain, sliding (2 times the work), strided (2) or sliding+strided (4)
+    #[arg(long, default_value = "plain", value_name = "HOW")]
+    pub inference: String,
     /// Sequences scored together
     #[arg(long, default_value_t = 8)]
     pub batch: usize,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use megabyte::config::DataConfig;
 use megabyte::data::{self, Dataset, Split};
-use megabyte::density::{self, Baseline, EvalOptions, Evaluation};
+use megabyte::density::{self, Baseline, EvalOptions, Evaluation, Protocol};
 use megabyte::modality::Layout;
 use megabyte::model::folder;
 use megabyte::progress::Progress;
@@ -29,11 +29,12 @@ struct Found {
 pub fn run(args: EvalArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let device = device::choose(args.device.as_deref())?;
     let kind = args.dtype.parse::<Dtype>()?.kind();
+    let inference = args.inference.parse()?;
     let place = folder::resolve(&args.model)?;
     let (file, model) = folder::load(&place, kind, device)?;
     let (split, dataset) = open(&args, &file.layout, progress)?;
 
-    let options = EvalOptions { batch: args.batch, limit_bytes: args.limit_bytes };
+    let options = EvalOptions { batch: args.batch, limit_bytes: args.limit_bytes, inference };
     let evaluation = density::evaluate(&model, &dataset, options, progress)?;
     let baselines = args.baselines.then(|| {
         let items = density::scored_items(&dataset, file.model.context, args.limit_bytes);
@@ -65,11 +66,14 @@ fn open(args: &EvalArgs, layout: &Layout, progress: &dyn Progress) -> megabyte::
 }
 
 fn print(found: &Found) -> anyhow::Result<()> {
-    let Evaluation { sequences, bytes, bits_per_byte, std_error, word_perplexity, context, inference, seconds, .. } =
+    let Evaluation { sequences, bytes, bits_per_byte, std_error, word_perplexity, protocol, windows, seconds, .. } =
         &found.evaluation;
+    let Protocol { inference, context, stride, offset, .. } = protocol;
+    let offset = offset.map_or(String::new(), |offset| format!(", second pass from byte {offset}"));
     output::print(&format!("model          {}", found.model))?;
     output::print(&format!("split          {}, {bytes} bytes in {sequences} sequences", found.split))?;
-    output::print(&format!("inference      {inference}, context {context}, {seconds:.1} s on {}", found.device))?;
+    output::print(&format!("inference      {}, context {context}, stride {stride}{offset}", inference.name()))?;
+    output::print(&format!("windows        {windows} in {seconds:.1} s on {}", found.device))?;
     output::print(&format!("bits per byte  {bits_per_byte:.4} ± {std_error:.4}"))?;
     if let Some(perplexity) = word_perplexity {
         output::print(&format!("per word       perplexity {perplexity:.2}"))?;

@@ -1,12 +1,13 @@
 //! Bits per byte on held-out data: two sums and one division.
 //!
-//! Each document is cut into consecutive windows of the model's context and each window is scored on its own, so that
-//! the result depends neither on the order of the documents nor on the batch.
+//! Each document is scored on its own, in windows that the protocol chooses, so that the result depends neither on the
+//! order of the documents nor on the batch.
 
 use std::time::Instant;
 
 use serde::Serialize;
 
+use super::{Inference, Protocol, Window};
 use crate::data::{Batch, Dataset, END, Item, PAD};
 use crate::modality::Modality;
 use crate::model::{Megabyte, loss};
@@ -20,6 +21,8 @@ pub struct EvalOptions {
     pub batch: usize,
     /// Stop after about this many bytes; 0 is all.
     pub limit_bytes: u64,
+    /// How every byte gets its context.
+    pub inference: Inference,
 }
 
 /// What an evaluation found.
@@ -27,7 +30,7 @@ pub struct EvalOptions {
 pub struct Evaluation {
     /// What the data is.
     pub modality: Modality,
-    /// Windows scored.
+    /// Stretches of a context, of which the documents consist.
     pub sequences: u64,
     /// Bytes scored; end-of-sequence symbols and padding are none.
     pub bytes: u64,
@@ -37,15 +40,16 @@ pub struct Evaluation {
     pub end_nats: f64,
     /// nats / (ln 2 · bytes)
     pub bits_per_byte: f64,
-    /// Standard error of bits_per_byte over the windows.
+    /// Standard error of bits_per_byte over these stretches.
     pub std_error: f64,
     /// 2^(bits_per_byte · bytes / words), for text with words as `wc -w` counts them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub word_perplexity: Option<f64>,
-    /// Bytes of a window.
-    pub context: usize,
     /// How every byte got its context.
-    pub inference: &'static str,
+    #[serde(flatten)]
+    pub protocol: Protocol,
+    /// Windows that the model was shown.
+    pub windows: u64,
     /// How long it took.
     pub seconds: f64,
 }
@@ -80,31 +84,47 @@ pub fn evaluate(
 ) -> Result<Evaluation> {
     let started = Instant::now();
     let config = model.config();
+    let protocol = Protocol::new(options.inference, config)?;
     let items = scored_items(dataset, config.context, options.limit_bytes);
-    let windows = windows(&items, config.context, config.vocab == 257);
+
+    // Bytes and nats of each stretch of a context: windows that overlap are no independent samples, stretches nearly.
+    let mut sums: Vec<(u64, f64)> = Vec::new();
+    let mut windows: Vec<Shown<'_>> = Vec::new();
+    for item in &items {
+        let document = Document { bytes: item.bytes, ends: item.ends && config.vocab == 257, first_sum: sums.len() };
+        sums.resize(sums.len() + document.symbols().div_ceil(config.context), (0, 0.0));
+        windows.extend(protocol.windows(document.symbols()).into_iter().map(|window| Shown { document, window }));
+    }
     if windows.is_empty() {
         return Err(Error::Usage("there is nothing to evaluate: the data set is empty".to_owned()));
     }
-    progress.start("evaluate", windows.iter().map(|window| window.bytes.len() as u64).sum());
+    progress.start("evaluate", items.iter().map(|item| item.bytes.len() as u64).sum());
 
     let _guard = tch::no_grad_guard();
-    let mut sums: Vec<(u64, f64)> = Vec::with_capacity(windows.len()); // bytes and nats of each window
     let mut end_nats = 0.0;
     for group in windows.chunks(options.batch.max(1)) {
         if progress.cancelled() {
             return Err(Error::Interrupted);
         }
         let batch = to_batch(group, config.patch_size());
-        // float64 sums, so that the order of a batch changes nothing that shows
-        let nats = loss::each_nats(model, &loss::to_device(&batch, model.device())?)?.to_kind(tch::Kind::Double);
-        let totals = Vec::<f64>::try_from(nats.sum_dim_intlist(-1, false, tch::Kind::Double))?;
-        for (row, (window, total)) in group.iter().zip(totals).enumerate() {
-            sums.push((window.bytes.len() as u64, total));
-            if window.ends {
-                end_nats += nats.double_value(&[row as i64, window.bytes.len() as i64]);
+        let nats = loss::each_nats(model, &loss::to_device(&batch, model.device())?)?;
+        // float64 sums in the order of the windows, so that the batch changes nothing that shows
+        let nats = Vec::<f64>::try_from(nats.to_kind(tch::Kind::Double).view(-1))?;
+        let mut bytes = 0;
+        for (row, Shown { document, window }) in nats.chunks(batch.cols).zip(group) {
+            for i in window.scored() {
+                let nats = row[i - window.start];
+                let sum = &mut sums[document.first_sum + i / config.context];
+                sum.1 += nats;
+                if i < document.bytes.len() {
+                    sum.0 += 1;
+                    bytes += 1;
+                } else {
+                    end_nats += nats;
+                }
             }
         }
-        progress.advance(group.iter().map(|window| window.bytes.len() as u64).sum());
+        progress.advance(bytes);
     }
 
     let bytes: u64 = sums.iter().map(|(bytes, _)| bytes).sum();
@@ -124,8 +144,8 @@ pub fn evaluate(
         bits_per_byte,
         std_error: std_error(&sums, nats / bytes as f64) / std::f64::consts::LN_2,
         word_perplexity: (words > 0).then(|| (bits_per_byte * bytes as f64 / words as f64).exp2()),
-        context: config.context,
-        inference: "plain",
+        protocol,
+        windows: windows.len() as u64,
         seconds: started.elapsed().as_secs_f64(),
     })
 }
@@ -139,6 +159,7 @@ impl Evaluation {
             // Errors of independent sums, weighted by their bytes.
             let (a, b) = (sum.std_error * sum.bytes as f64, part.std_error * part.bytes as f64);
             sum.sequences += part.sequences;
+            sum.windows += part.windows;
             sum.bytes += part.bytes;
             sum.nats += part.nats;
             sum.end_nats += part.end_nats;
@@ -151,46 +172,36 @@ impl Evaluation {
     }
 }
 
-/// A stretch of a document that fits the context, and whether the document's end is scored with it.
-struct Window<'a> {
+/// A document as the model sees it.
+#[derive(Clone, Copy)]
+struct Document<'a> {
     bytes: &'a [u8],
+    /// Whether the symbol of its end is scored.
     ends: bool,
+    /// The number of stretches in the documents before it.
+    first_sum: usize,
 }
 
-impl Window<'_> {
+impl Document<'_> {
     fn symbols(&self) -> usize {
         self.bytes.len() + usize::from(self.ends)
     }
 }
 
-fn windows<'a>(items: &[Item<'a>], context: usize, with_end: bool) -> Vec<Window<'a>> {
-    let mut windows = Vec::new();
-    for item in items {
-        let ends = with_end && item.ends;
-        for chunk in item.bytes.chunks(context) {
-            windows.push(Window { bytes: chunk, ends: false });
-        }
-        match windows.last_mut() {
-            Some(last) if ends && !item.bytes.is_empty() && last.bytes.len() < context => last.ends = true,
-            // The end stands alone in a window of its own.
-            _ if ends => windows.push(Window { bytes: &[], ends: true }),
-            _ => {}
-        }
-    }
-    windows
+/// A window and what it is a window of.
+struct Shown<'a> {
+    document: Document<'a>,
+    window: Window,
 }
 
 /// Rows padded to the longest, in whole patches.
-fn to_batch(windows: &[Window<'_>], patch: usize) -> Batch {
-    let longest = windows.iter().map(Window::symbols).max().unwrap_or(0);
+fn to_batch(windows: &[Shown<'_>], patch: usize) -> Batch {
+    let longest = windows.iter().map(|shown| shown.window.end - shown.window.start).max().unwrap_or(0);
     let cols = longest.next_multiple_of(patch);
     let mut symbols = vec![PAD; windows.len() * cols];
-    for (row, window) in symbols.chunks_mut(cols).zip(windows) {
-        for (place, &byte) in row.iter_mut().zip(window.bytes) {
-            *place = i16::from(byte);
-        }
-        if window.ends {
-            row[window.bytes.len()] = END;
+    for (row, Shown { document, window }) in symbols.chunks_mut(cols).zip(windows) {
+        for (place, i) in row.iter_mut().zip(window.start..window.end) {
+            *place = document.bytes.get(i).map_or(END, |&byte| i16::from(byte));
         }
     }
     Batch { symbols, rows: windows.len(), cols }

@@ -3,6 +3,8 @@
 mod classical;
 mod evaluate;
 mod flac;
+mod protocol;
 
 pub use classical::{Baseline, classical};
 pub use evaluate::{EvalOptions, Evaluation, evaluate, scored_items};
+pub use protocol::{Inference, Protocol, Window};

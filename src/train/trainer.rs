@@ -13,7 +13,7 @@ use super::optimizer::AdamW;
 use super::schedule::learning_rate;
 use crate::config::RunConfig;
 use crate::data::{Dataset, Loader, LoaderConfig, Mixture, PAD, Sampler};
-use crate::density::{EvalOptions, Evaluation, evaluate};
+use crate::density::{EvalOptions, Evaluation, Inference, evaluate};
 use crate::generate::{Request, generate};
 use crate::model::{Megabyte, loss};
 use crate::progress::Quiet;
@@ -264,7 +264,7 @@ impl Trainer {
     /// Scores held-out data; whether the model is the best so far.
     fn evaluate(&mut self, log: &mut Log, observer: &mut dyn Observer) -> Result<bool> {
         let batch = self.config.train.rows(&self.config.model);
-        let options = EvalOptions { batch, limit_bytes: self.config.train.eval_bytes };
+        let options = EvalOptions { batch, limit_bytes: self.config.train.eval_bytes, inference: Inference::Plain };
         let parts = self.valid.iter().map(|valid| evaluate(&self.model, valid, options, &Quiet));
         let parts = parts.collect::<Result<Vec<_>>>()?;
         let Some(found) = Evaluation::sum(&parts) else {

@@ -6,6 +6,7 @@
 mod damage;
 mod data;
 mod disk;
+mod eval;
 mod fixture;
 mod generate;
 mod paths;

@@ -70,7 +70,7 @@ fn wrong_words_are_wrong_use() {
     run!("train", "--data", prepared).fails(2, &["--config"]);
     run!("eval", "--model", run).fails(2, &["--data"]);
     run!("eval", "--model", run, "--data", file, "--split", "half").fails(2, &["half", "`valid`"]);
-    run!("eval", "--model", run, "--data", file, "--inference", "magic").fails(2, &["magic", "plain"]);
+    run!("eval", "--model", run, "--data", file, "--inference", "magic").fails(2, &["magic", "sliding+strided"]);
     run!("eval", "--model", run, "--data", file, "--dtype", "int4").fails(2, &["int4", "float32"]);
     run!("bench", "sleep").fails(2, &["sleep", "generate"]);
     run!("bench", "data", "--seconds=-1").fails(2, &["--seconds"]);
