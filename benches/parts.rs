@@ -25,7 +25,7 @@ fn attention(c: &mut Criterion) {
     for kind in [Kind::BFloat16, Kind::Float] {
         let [q, k, v] = [0; 3].map(|_| Tensor::randn([256, 2, 8, 64], (kind, Device::Cpu)).set_requires_grad(true));
         group.bench_function(BenchmarkId::new("short", format!("{kind:?}")), |b| {
-            b.iter(|| native::short_attention(&q, &k, &v).expect("one shape").sum(Kind::Float).backward());
+            b.iter(|| native::short_attention(&q, &k, &v, 1).expect("one shape").sum(Kind::Float).backward());
         });
         group.bench_function(BenchmarkId::new("libtorch", format!("{kind:?}")), |b| {
             b.iter(|| {

@@ -25,6 +25,22 @@ pub struct Batch {
     pub cols: usize,
 }
 
+impl Batch {
+    /// The first `cols` symbols of every row.
+    pub fn beginning(self, cols: usize) -> Self {
+        if cols >= self.cols {
+            return self;
+        }
+        let symbols = self.symbols.chunks(self.cols).flat_map(|row| row[..cols].iter().copied()).collect();
+        Batch { symbols, rows: self.rows, cols }
+    }
+
+    /// The last `count` symbols of every row.
+    pub fn last(&self, count: usize) -> impl Iterator<Item = i16> {
+        self.symbols.chunks(self.cols).flat_map(move |row| row[row.len() - count..].iter().copied())
+    }
+}
+
 /// How batches are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoaderConfig {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::ModelConfig;
+use crate::model::gradients::Memory;
 use crate::{Error, Result};
 
 /// The most bytes of a step: they are in memory together.
@@ -73,6 +74,12 @@ pub struct TrainConfig {
     pub bytes_per_step: usize,
     /// Sequences of one forward pass; 0 is a whole step at once.
     pub micro_batch: usize,
+    /// Bytes of a micro-batch that go forward and back together in the levels below the first: less memory for long
+    /// sequences, the same gradients; 0 is all.
+    pub stretch_bytes: usize,
+    /// Levels, by their numbers from 0, that keep the inputs of their blocks alone and compute the rest again on the way
+    /// back: less memory, a third more work.
+    pub checkpoint_levels: Vec<usize>,
     /// The update rule.
     pub optimizer: OptimizerKind,
     /// Peak learning rate.
@@ -118,6 +125,8 @@ impl Default for TrainConfig {
             max_minutes: 0.0,
             bytes_per_step: 65_536,
             micro_batch: 0,
+            stretch_bytes: 0,
+            checkpoint_levels: Vec::new(),
             optimizer: OptimizerKind::AdamW,
             lr: 2e-4,
             schedule: Schedule::Linear,
@@ -151,6 +160,11 @@ impl TrainConfig {
         self.bytes_per_step / (self.rows(model) * model.context)
     }
 
+    /// What is kept of a forward pass for the way back.
+    pub fn memory(&self) -> Memory {
+        Memory { stretch: self.stretch_bytes, checkpoint: self.checkpoint_levels.clone() }
+    }
+
     /// Checks ranges and that the step divides; the error names the dotted key.
     pub fn validate(&self, model: &ModelConfig) -> Result<()> {
         fn check(ok: bool, key: &str, reason: impl ToString) -> Result<()> {
@@ -168,6 +182,12 @@ impl TrainConfig {
         check(self.log_every > 0, "log_every", "must be above 0")?;
         check(self.keep_checkpoints > 0, "keep_checkpoints", "must be above 0")?;
         check((1..=64).contains(&self.loader_threads), "loader_threads", "must be 1 to 64")?;
+        let levels = model.levels.len();
+        check(
+            self.checkpoint_levels.iter().all(|&l| l < levels),
+            "checkpoint_levels",
+            format!("are {:?}, allowed are levels 0 to {}", self.checkpoint_levels, levels - 1),
+        )?;
         check(
             self.bytes_per_step <= MAX_STEP,
             "bytes_per_step",

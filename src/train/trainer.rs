@@ -15,7 +15,7 @@ use crate::config::RunConfig;
 use crate::data::{Dataset, Loader, LoaderConfig, Mixture, PAD, Sampler};
 use crate::density::{EvalOptions, Evaluation, Inference, evaluate};
 use crate::generate::{Request, generate};
-use crate::model::{Megabyte, loss};
+use crate::model::{Megabyte, gradients, loss};
 use crate::progress::Quiet;
 use crate::{Error, Result};
 
@@ -191,20 +191,27 @@ impl Trainer {
     /// One optimizer step: forward and backward over the micro-batches, clip, update.
     pub fn train_step(&mut self, loader: &mut Loader, lr: f64, interval: &mut Tensor, lap: &mut Lap) -> Result<()> {
         let started = Instant::now();
-        let batches = (0..self.config.train.micro_batches(&self.config.model))
-            .map(|_| loader.next())
-            .collect::<Result<Vec<_>>>()?;
+        let model = &self.config.model;
+        let mut batches = Vec::new();
+        let mut symbols = 0; // that are predicted, in all
+        for i in 0..self.config.train.micro_batches(model) as u64 {
+            let batch = loader.next()?;
+            let draw =
+                self.state.seed.rotate_left(32) ^ (self.state.next_batch + i).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let batch = batch.beginning(model.training_length(draw >> 16));
+            symbols += batch.last(model.predicted(batch.cols)).filter(|&symbol| symbol != PAD).count();
+            batches.push(batch);
+        }
         lap.waited += started.elapsed().as_secs_f64();
-        let symbols: usize = batches.iter().map(|batch| batch.symbols.iter().filter(|&&s| s != PAD).count()).sum();
 
         // Dropout is a function of seed and step, so that a resumed run draws what an uninterrupted one would.
         tch::manual_seed((self.state.seed ^ (self.state.step + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)) as i64);
         self.optimizer.zero_grad()?;
+        let (memory, scale) = (self.config.train.memory(), 1.0 / symbols.max(1) as f64);
         for batch in &batches {
-            let symbols_here = loss::to_device(batch, self.model.device())?;
-            let nats = loss::total_nats(&self.model, &symbols_here, self.config.model.dropout)?;
-            let _ = interval.g_add_(&nats.detach());
-            (nats / symbols.max(1) as f64).f_backward()?;
+            let on_device = loss::to_device(batch, self.model.device())?;
+            let nats = gradients::accumulate(&self.model, &on_device, self.config.model.dropout, scale, &memory)?;
+            let _ = interval.g_add_(&nats);
         }
         self.optimizer.step(lr)?;
 
