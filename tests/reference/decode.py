@@ -33,6 +33,11 @@ class LevelCache:
 @torch.inference_mode()
 def generate(model: Megabyte, prompt: Tensor, length: int, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
     """Continues prompts (B, at least 0) to `length` symbols: the symbols (B, length) and the logits (B, length, V)."""
+    config = model.config
+    if config.cross_patch or config.conv_encoder or config.latents:
+        raise ValueError("the reference cannot generate with cross_patch, conv_encoder or latents")
+    if any(level.window or level.n_layer == 0 for level in config.level):
+        raise ValueError("the reference cannot generate with a window or with a level without blocks")
     batch, kept = prompt.shape
     symbols = torch.zeros(batch, length, dtype=torch.int64, device=prompt.device)
     symbols[:, :kept] = prompt

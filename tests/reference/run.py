@@ -4,8 +4,9 @@
     python run.py --cases DIR --dtype float64
 
 The input has `symbols`, int64 (B, T), -1 for padding. The output has `logits` (B, T, V), `loss` (mean nats over the
-symbols that are not padding) and `grad.NAME` for every parameter NAME, all in the asked dtype. With `--cases`, every
-folder in DIR is a model folder that holds its `input.safetensors` and gets an `out.safetensors`.
+predicted symbols that are not padding) and `grad.NAME` for every parameter NAME, all in the asked dtype. A model with
+latents predicts the last n of the T symbols alone: its logits are (B, n, V). With `--cases`, every folder in DIR is a
+model folder that holds its `input.safetensors` and gets an `out.safetensors`.
 """
 
 import argparse
