@@ -18,7 +18,63 @@ fn models() -> Vec<ModelConfig> {
         position: Position::Rotary,
         ..three.clone()
     };
-    vec![two, three, four, linear]
+    let cross = ModelConfig { cross_patch: 2, ..two.clone() };
+    let extended = ModelConfig { cross_patch: 3, conv_encoder: true, ..three.clone() };
+    let four_extended = ModelConfig { cross_patch: 2, conv_encoder: true, ..four.clone() };
+    vec![two, three, four, linear, cross, extended, four_extended]
+}
+
+/// Models that do not see everything, and how far back the byte at t sees: the logits at t depend on the bytes from
+/// `first(t)` on.
+fn short_sighted() -> Vec<(ModelConfig, fn(usize) -> usize)> {
+    let mut windowed = hierarchy(&[(1, 16, 2, 2)], 24);
+    windowed.levels[0].window = 4;
+    // Two blocks of three units each before the own one, whose input is the byte before.
+    let window_first: fn(usize) -> usize = |t| (t + 1).saturating_sub(8);
+    let mut local = hierarchy(&[(4, 16, 0, 2), (1, 16, 2, 2)], 24);
+    let local_first: fn(usize) -> usize = |t| t / 4 * 4;
+    let alone = local.clone();
+    local.cross_patch = 2;
+    // Patch k - 2 through its last two units, whose inputs are the bytes before them.
+    let cross_first: fn(usize) -> usize = |t| (t / 4 * 4).saturating_sub(8 - 1);
+    vec![(windowed, window_first), (local, cross_first), (alone, local_first)]
+}
+
+#[test]
+fn short_sight_ends_where_it_should() {
+    for (m, (config, first)) in short_sighted().into_iter().enumerate() {
+        let mut seen = vec![vec![false; config.context]; config.context];
+        for seed in 0..6 {
+            for (s, row) in influence(&config, 100 * m as u64 + seed).into_iter().enumerate() {
+                for (t, moved) in row.into_iter().enumerate() {
+                    let allowed = s < t && s >= first(t);
+                    assert!(!moved || allowed, "model {m}: byte {s} changes the logits at {t}");
+                    seen[s][t] |= moved;
+                }
+            }
+        }
+        for t in 1..config.context {
+            let nearest = t - 1;
+            if nearest >= first(t) {
+                assert!(seen[nearest][t], "model {m}: byte {nearest} never changes the logits at {t}");
+            }
+            if first(t) > 0 && first(t) < t {
+                assert!(seen[first(t)][t], "model {m}: byte {} never changes the logits at {t}", first(t));
+            }
+        }
+    }
+}
+
+#[test]
+fn without_a_local_model_bytes_of_a_patch_do_not_see_each_other() {
+    let config = hierarchy(&[(4, 16, 2, 2), (1, 16, 0, 2)], 24);
+    for seed in 0..4 {
+        for (s, row) in influence(&config, seed).into_iter().enumerate() {
+            for (t, moved) in row.into_iter().enumerate() {
+                assert!(!moved || s / 4 < t / 4, "byte {s} changes the logits at {t}");
+            }
+        }
+    }
 }
 
 /// For each pair (s, t) whether changing byte s changes the logits at t: rows of `true` where it does.

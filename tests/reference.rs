@@ -9,7 +9,8 @@ use std::process::Command;
 
 use common::models::{hierarchy, random_symbols, randomise};
 use megabyte::modality::{Layout, TextLayout};
-use megabyte::model::{Embedding, Ffn, Megabyte, ModelConfig, Norm, Position, Projection, folder, loss};
+use megabyte::model::gradients::{self, Memory};
+use megabyte::model::{Embedding, Ffn, Megabyte, ModelConfig, Norm, Position, Projection, folder};
 use tch::{Device, Kind, Tensor};
 
 /// Every switch on its own, for two levels; and for one and three levels the default and all switches together.
@@ -49,9 +50,36 @@ fn cases() -> Vec<(String, ModelConfig)> {
         ("linear projection", with(&|config| config.projection = Projection::Linear)),
         ("untied", with(&|config| config.tie = false)),
         ("all switches", with(&modern)),
+        ("convolutions", with(&|config| config.conv_encoder = true)),
+        ("cross-patch", with(&|config| config.cross_patch = 3)),
+        ("cross-patch, whole patches", with(&|config| config.cross_patch = 4)),
+        (
+            "cross-patch, rotary everywhere",
+            with(&|config| (config.cross_patch, config.position) = (2, Position::Rotary)),
+        ),
+        ("global window", with(&|config| config.levels[0].window = 2)),
+        ("without global", with(&|config| config.levels[0].n_layer = 0)),
+        ("without global, cross-patch", with(&|config| (config.levels[0].n_layer, config.cross_patch) = (0, 4))),
+        ("without local", with(&|config| config.levels[1].n_layer = 0)),
     ];
-    for (name, config) in [("one level, all switches", hierarchy(&[(1, 16, 2, 2)], 24)), ("three, all switches", three)]
-    {
+    let one = hierarchy(&[(1, 16, 2, 2)], 24);
+    let mut windowed = one.clone();
+    windowed.levels[0].window = 5;
+    cases.push(("flat window", windowed));
+    cases.push(("latents", ModelConfig { latents: 8, ..one.clone() }));
+    cases.push(("latents, all", ModelConfig { latents: 24, ..one.clone() }));
+    // A patch longer than the kernel for short sequences takes.
+    let wide = hierarchy(&[(24, 48, 2, 2), (1, 12, 2, 3)], 72);
+    cases.push(("cross-patch, long patches", ModelConfig { cross_patch: 5, ..wide }));
+    cases.push(("three, cross-patch", ModelConfig { cross_patch: 4, ..three.clone() }));
+    cases.push(("three, convolutions", ModelConfig { conv_encoder: true, ..three.clone() }));
+    let extensions = ModelConfig { cross_patch: 3, conv_encoder: true, ..three.clone() };
+    for (name, config) in [
+        ("one level, all switches", one.clone()),
+        ("three, all switches", three),
+        ("three, all switches and extensions", extensions),
+        ("latents, all switches", ModelConfig { latents: 8, ..one }),
+    ] {
         let mut config = config;
         modern(&mut config);
         cases.push((name, config));
@@ -83,10 +111,17 @@ fn compare(kind: Kind, dtype: &str, tolerance: f64) {
         let _ = symbols.get(2).narrow(0, config.context as i64 - 5, 5).fill_(-1);
         Tensor::write_safetensors(&[("symbols", &symbols)], place.join("input.safetensors")).unwrap();
 
-        let logits = model.forward(&symbols.clamp_min(0), 0.0).unwrap();
-        let scored = f64::try_from(symbols.ge(0).sum(Kind::Double)).unwrap();
-        let loss = loss::total_nats(&model, &symbols, 0.0).unwrap() / scored;
-        loss.backward();
+        let logits = tch::no_grad(|| model.forward(&symbols.clamp_min(0), 0.0).unwrap());
+        let predicted = config.predicted(config.context) as i64;
+        let targets = symbols.narrow(1, config.context as i64 - predicted, predicted);
+        let scored = f64::try_from(targets.ge(0).sum(Kind::Double)).unwrap();
+        // As in training, each case with another way to save memory.
+        let memory = Memory {
+            stretch: [0, config.patch_size() * 6, 1][i % 3],
+            checkpoint: (0..config.levels.len()).filter(|l| i >> l & 1 == 1).collect(),
+        };
+        let nats = gradients::accumulate(&model, &symbols, 0.0, 1.0 / scored, &memory).unwrap();
+        let loss = (nats / scored).to_kind(kind);
         ours.push((name, model, logits, loss, place));
     }
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/run.py");
