@@ -152,10 +152,13 @@ impl DataConfig {
         let layout = self.layout()?;
         let adapter = layout.adapter();
         if let Some(length) = adapter.sequence_len()
-            && length != model.context
+            && !length.is_multiple_of(model.context)
         {
-            let reason =
-                format!("is {}, but one {} of this layout is {length} bytes", model.context, layout.modality());
+            let reason = format!(
+                "is {}, but one {} of this layout is {length} bytes, which it must be or divide",
+                model.context,
+                layout.modality()
+            );
             return Err(Error::config("model.context", reason));
         }
         if !(self.weight > 0.0 && self.weight.is_finite()) {

@@ -55,7 +55,8 @@ fn short_sight_ends_where_it_should() {
         }
         for t in 1..config.context {
             let nearest = t - 1;
-            if nearest >= first(t) {
+            // Without a global model, the last byte of a patch is no input that the next patch sees.
+            if t % 4 != 0 {
                 assert!(seen[nearest][t], "model {m}: byte {nearest} never changes the logits at {t}");
             }
             if first(t) > 0 && first(t) < t {

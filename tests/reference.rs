@@ -61,6 +61,7 @@ fn cases() -> Vec<(String, ModelConfig)> {
         ("without global", with(&|config| config.levels[0].n_layer = 0)),
         ("without global, cross-patch", with(&|config| (config.levels[0].n_layer, config.cross_patch) = (0, 4))),
         ("without local", with(&|config| config.levels[1].n_layer = 0)),
+        ("without local, untied", with(&|config| (config.levels[1].n_layer, config.tie) = (0, false))),
     ];
     let one = hierarchy(&[(1, 16, 2, 2)], 24);
     let mut windowed = one.clone();

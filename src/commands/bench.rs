@@ -184,12 +184,13 @@ fn data(config: &RunConfig, seconds: f64) -> anyhow::Result<Measured> {
 fn random_dataset(config: &RunConfig) -> anyhow::Result<Dataset> {
     use rand::{Rng, SeedableRng, rngs::ChaCha8Rng};
     let mut random = ChaCha8Rng::seed_from_u64(0);
-    let context = config.model.context;
+    let layout = config.data.layout()?;
+    let length = layout.adapter().sequence_len().unwrap_or(config.model.context);
     let item = || {
-        let mut bytes = vec![0; context];
+        let mut bytes = vec![0; length];
         random.fill_bytes(&mut bytes);
         bytes
     };
-    let items = std::iter::repeat_with(item).take(((4 << 20) / context).max(16)).collect();
-    Ok(Dataset::from_memory(items, &config.data.layout()?))
+    let items = std::iter::repeat_with(item).take(((4 << 20) / length).max(16)).collect();
+    Ok(Dataset::from_memory(items, &layout))
 }

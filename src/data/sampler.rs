@@ -82,8 +82,8 @@ pub struct Sampler {
     config: LoaderConfig,
     /// Turns half of the pictures left to right.
     mirror: Option<Box<dyn Adapter>>,
-    /// Whether an item is a sequence.
-    fixed: bool,
+    /// Sequences of an item where all items have one length: a picture may be several.
+    parts: Option<u64>,
     /// Length of the stream.
     len: u64,
     /// Sequences of an epoch.
@@ -109,20 +109,22 @@ impl Sampler {
             return Err(Error::Usage(reason.to_owned()));
         }
         let sequence_len = dataset.layout().adapter().sequence_len();
-        if let Some(len) = sequence_len.filter(|&len| len != context) {
-            let reason = format!("is {context}, but one item of the data set is {len} bytes");
+        if let Some(len) = sequence_len.filter(|len| !len.is_multiple_of(context)) {
+            let reason =
+                format!("is {context}, but one item of the data set is {len} bytes, which it must be or divide");
             return Err(Error::config("model.context", reason));
         }
         let len = dataset.stream_len(vocab == 257);
-        let fixed = sequence_len.is_some();
-        let n = if fixed { dataset.len() as u64 } else { len.div_ceil(context as u64) };
-        Ok(Sampler { dataset, config, mirror: None, fixed, len, n })
+        // How many sequences an item of fixed length is.
+        let parts = sequence_len.map(|len| (len / context) as u64);
+        let n = parts.map_or(len.div_ceil(context as u64), |parts| dataset.len() as u64 * parts);
+        Ok(Sampler { dataset, config, mirror: None, parts, len, n })
     }
 
     /// From now on half of the sequences, which ones an epoch and the seed decide, are turned left to right. Fails
     /// where they are no pictures.
     pub fn mirrored(mut self) -> Result<Self> {
-        if !self.fixed {
+        if self.parts.is_none() {
             let modality = self.dataset.layout().modality();
             return Err(Error::config("data.flip", format!("is for pictures, not for {modality}")));
         }
@@ -160,15 +162,18 @@ impl Sampler {
     fn sequence(&self, epoch: u64, position: u64, symbols: &mut Vec<i16>) {
         let key = xxh3_64_with_seed(&epoch.to_le_bytes(), self.config.seed);
         let chosen = Permutation::new(self.n, key).get(position);
-        if self.fixed {
-            let bytes = self.dataset.item(chosen as usize).bytes;
+        if let Some(parts) = self.parts {
+            let (item, part) = (chosen / parts, (chosen % parts) as usize);
+            let bytes = self.dataset.item(item as usize).bytes;
             let turn = |adapter: &dyn Adapter| {
-                let odd = xxh3_64_with_seed(&chosen.to_le_bytes(), key) & 1 == 1;
+                let odd = xxh3_64_with_seed(&item.to_le_bytes(), key) & 1 == 1;
                 if odd { adapter.mirrored(bytes) } else { None }
             };
+            let context = self.config.context;
+            let stretch = part * context..(part + 1) * context;
             match self.mirror.as_deref().and_then(turn) {
-                Some(bytes) => widen(&bytes, symbols),
-                None => widen(bytes, symbols),
+                Some(bytes) => widen(&bytes[stretch], symbols),
+                None => widen(&bytes[stretch], symbols),
             }
             return;
         }

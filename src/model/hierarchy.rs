@@ -132,7 +132,7 @@ impl Megabyte {
     /// The last level's output (…, D) to logits (…, V) in float32 or wider (equation 6).
     pub(crate) fn logits(&self, out: &Tensor) -> Tensor {
         let last = self.level(self.config.levels.len() - 1);
-        let matrix = self.output.as_ref().unwrap_or(last.byte_table());
+        let matrix = self.output.as_ref().or(last.byte_table()).expect("an output matrix or a table that is one");
         out.linear(&matrix.to_kind(out.kind()), None::<&Tensor>).to_kind(matrix.kind())
     }
 }

@@ -16,8 +16,8 @@ use super::rotary::Rotary;
 /// A causal transformer over the units of each parent.
 #[derive(Debug)]
 pub struct Level {
-    /// (V, C)
-    byte_embedding: Tensor,
+    /// (V, C), where bytes are read or it is the output matrix.
+    byte_embedding: Option<Tensor>,
     /// None where the level has no transformer: it then passes on what its parent says.
     encoder: Option<Encoder>,
     /// (D, slice) or (n D, parent's D)
@@ -39,8 +39,10 @@ impl Level {
         let [width, code, units] = [level.n_embd, config.code_dim(l), config.units(l)].map(|n| n as i64);
         let normal = Init::TruncatedNormal(config.init_std);
 
-        let byte_embedding = params.add(format!("{name}.byte_embedding"), &[config.vocab as i64, code], normal);
-        let encoder = config.has_blocks(l).then(|| Encoder::new(params, &name, config, l, &byte_embedding));
+        let byte_embedding = (config.has_blocks(l) || config.tie)
+            .then(|| params.add(format!("{name}.byte_embedding"), &[config.vocab as i64, code], normal));
+        let read = byte_embedding.as_ref().filter(|_| config.has_blocks(l));
+        let encoder = read.map(|table| Encoder::new(params, &name, config, l, table));
         let from_parent = (l > config.first_level()).then(|| {
             let parent = config.levels[l - 1].n_embd as i64;
             let shape = match config.projection {
@@ -137,8 +139,8 @@ impl Level {
     }
 
     /// The byte table (V, D) of a level of single bytes, which is the output matrix where it is tied.
-    pub fn byte_table(&self) -> &Tensor {
-        &self.byte_embedding
+    pub fn byte_table(&self) -> Option<&Tensor> {
+        self.byte_embedding.as_ref()
     }
 
     /// Begins the next parent in a cache of this level.

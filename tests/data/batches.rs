@@ -302,3 +302,18 @@ proptest! {
         prop_assert_eq!(permutation.get(a) == permutation.get(b), a == b);
     }
 }
+
+#[test]
+fn a_picture_longer_than_the_context_is_several_sequences() {
+    let layout = Layout::Image(ImageLayout { width: 4, height: 4, patch: 2, ..ImageLayout::default() });
+    let pictures: Vec<Vec<u8>> = (0..5).map(|i| (0..48).map(|place| i * 48 + place).collect()).collect();
+    let data = Arc::new(Dataset::from_memory(pictures.clone(), &layout));
+    let sampler = Sampler::new(data, config(16, 1, 256)).unwrap();
+    assert_eq!(sampler.epoch_len(), 15);
+    let mut seen: Vec<Vec<u8>> = (0..15)
+        .map(|index| sampler.batch(index).unwrap().symbols.into_iter().map(|symbol| symbol as u8).collect())
+        .collect();
+    seen.sort();
+    let expected: Vec<Vec<u8>> = pictures.iter().flat_map(|picture| picture.chunks(16).map(<[u8]>::to_vec)).collect();
+    assert_eq!(seen, expected);
+}
