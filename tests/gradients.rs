@@ -5,7 +5,7 @@ mod common;
 
 use common::models::{hierarchy, random_symbols, randomise};
 use megabyte::model::gradients::{Memory, accumulate};
-use megabyte::model::{Megabyte, ModelConfig, loss};
+use megabyte::model::{Ffn, Megabyte, ModelConfig, loss};
 use tch::{Device, Kind, Tensor};
 
 fn models() -> Vec<ModelConfig> {
@@ -13,7 +13,8 @@ fn models() -> Vec<ModelConfig> {
     let three = hierarchy(&[(12, 24, 2, 2), (3, 24, 1, 2), (1, 12, 2, 3)], 48);
     let crossed = ModelConfig { cross_patch: 2, conv_encoder: true, ..three.clone() };
     let latents = ModelConfig { latents: 8, ..hierarchy(&[(1, 16, 2, 2)], 24) };
-    vec![two, three, crossed, latents]
+    // Smooth, so that differences show the slope.
+    [two, three, crossed, latents].map(|model| ModelConfig { ffn: Ffn::Gelu, ..model }).to_vec()
 }
 
 /// Different in how much is kept.
