@@ -75,18 +75,19 @@ pub struct PrepareArgs {
 #[derive(Debug, Args)]
 pub struct InspectArgs {
     /// A file, a folder of files, a prepared folder, a model, a checkpoint or a run
-    pub path: PathBuf,
+    #[arg(required_unless_present = "config")]
+    pub path: Option<PathBuf>,
     /// What the files are, where they are files: text, image, audio or bytes
-    #[arg(long)]
+    #[arg(long, requires = "path")]
     pub modality: Option<String>,
-    /// A configuration whose [data] section gives the layout
+    /// A configuration whose [data] section gives the layout; without a path, what to describe
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Override a key of the layout, such as data.width=32
+    /// Override a key of the layout or of the configuration, such as data.width=32
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
     /// Write examples of a prepared folder, decoded back, to this folder: a contact sheet, sounds or texts
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, requires = "path", value_name = "DIR")]
     pub samples: Option<PathBuf>,
     /// How many examples
     #[arg(long, default_value_t = 64, requires = "samples", value_name = "N")]
@@ -95,7 +96,7 @@ pub struct InspectArgs {
     #[arg(long, requires = "samples")]
     pub force: bool,
     /// Check every checksum
-    #[arg(long)]
+    #[arg(long, requires = "path")]
     pub verify: bool,
     /// Print one JSON object
     #[arg(long)]

@@ -1,5 +1,6 @@
-//! `megabyte inspect`: what a path is.
+//! `megabyte inspect`: what a path is, or what a configuration asks for.
 
+mod configuration;
 mod describe;
 mod file;
 mod folder;
@@ -62,7 +63,15 @@ impl Report {
 
 /// Runs the verb.
 pub fn run(args: InspectArgs, progress: &dyn Progress) -> anyhow::Result<()> {
-    let path = args.path.as_path();
+    let report = match (&args.path, &args.config) {
+        (Some(path), _) => of_path(path, &args, progress)?,
+        (None, Some(config)) => configuration::inspect(config, &args.overrides)?,
+        (None, None) => return Err(Error::Usage("inspect needs a path or --config FILE".to_owned()).into()),
+    };
+    if args.json { print_json(&report.json) } else { print(report.text.trim_end()) }
+}
+
+fn of_path(path: &Path, args: &InspectArgs, progress: &dyn Progress) -> anyhow::Result<Report> {
     let metadata = std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
     if !metadata.is_dir() && !metadata.is_file() {
         return Err(Error::file(path, "is a pipe, a socket or a device; inspect reads files more than once").into());
@@ -81,30 +90,29 @@ pub fn run(args: InspectArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         (None, None) => None,
         (modality, config) => Some(data_config(modality.as_deref(), config.as_deref(), &args.overrides)?),
     };
-    let report = if !metadata.is_dir() {
+    if !metadata.is_dir() {
         let head = head(path)?;
         let data = match data {
             Some(data) => data,
             None => data_config(Some(guess(path)?.name()), None, &args.overrides)?,
         };
         if head.starts_with(&MAGIC) {
-            folder::shard(path, args.verify)?
+            folder::shard(path, args.verify)
         } else if metadata.len() > LARGE || is_archive(path, &data)? {
-            folder::raw(path, Some(&data), progress)?
+            folder::raw(path, Some(&data), progress)
         } else {
             let content = std::fs::read(path).map_err(|error| Error::io(path, error))?;
-            file::inspect(path, &content, &data)?
+            file::inspect(path, &content, &data)
         }
     } else if prepared {
-        folder::prepared(&args, progress)?
+        folder::prepared(path, args, progress)
     } else if run::is_at(path) {
-        run::inspect(path)?
+        run::inspect(path)
     } else if model::is_at(path) {
-        model::inspect(path)?
+        model::inspect(path)
     } else {
-        folder::raw(path, data.as_ref(), progress)?
-    };
-    if args.json { print_json(&report.json) } else { print(report.text.trim_end()) }
+        folder::raw(path, data.as_ref(), progress)
+    }
 }
 
 /// The first bytes of a file, enough to see what it is.

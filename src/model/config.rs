@@ -1,4 +1,4 @@
-//! What a model is: the keys of `[model]`, checked, and what they cost.
+//! What a model is: the keys of `[model]`, checked. What they cost is in `cost.rs`.
 
 use serde::{Deserialize, Serialize};
 
@@ -412,44 +412,5 @@ impl ModelConfig {
             return Err(Error::config("model.latents", reason));
         }
         Ok(())
-    }
-
-    /// Matrix parameters of level `l`'s blocks: 12 L D² for the paper's feed-forward layer.
-    pub fn block_parameters(&self, l: usize) -> u64 {
-        let LevelConfig { n_embd, n_layer, .. } = self.levels[l];
-        let matrices = if self.ffn == Ffn::SwiGlu { 3 } else { 2 };
-        (n_layer * (4 * n_embd * n_embd + matrices * n_embd * self.ffn_dim(l))) as u64
-    }
-
-    /// Matrix parameters between level `l - 1` and level `l` that one child uses.
-    fn projection_parameters(&self, l: usize) -> u64 {
-        if l == 0 {
-            return 0;
-        }
-        let from = match self.projection {
-            Projection::Slice => self.levels[l - 1].n_embd / self.units(l),
-            Projection::Linear => self.levels[l - 1].n_embd,
-        };
-        (from * self.levels[l].n_embd) as u64
-    }
-
-    /// Floating-point operations of a forward pass a byte, at level `l`: two a matrix parameter and unit, and
-    /// 4 n D a unit for attention over all n units (SpaceByte, appendix A). Training takes three times as many.
-    pub fn forward_flops_per_byte(&self, l: usize) -> f64 {
-        let LevelConfig { unit, n_embd, n_layer, .. } = self.levels[l];
-        let mut matrices = self.block_parameters(l) + self.projection_parameters(l);
-        if self.embedding == Embedding::Linear && unit > 1 {
-            matrices += (unit * self.byte_dim * n_embd) as u64;
-        }
-        if l == self.levels.len() - 1 {
-            matrices += (self.vocab * n_embd) as u64;
-        }
-        let attention = 4 * n_layer * self.units(l) * n_embd;
-        (2.0 * matrices as f64 + attention as f64) / unit as f64
-    }
-
-    /// Floating-point operations of a training step a byte, all levels: forward and twice that backward.
-    pub fn training_flops_per_byte(&self) -> f64 {
-        3.0 * (0..self.levels.len()).map(|l| self.forward_flops_per_byte(l)).sum::<f64>()
     }
 }

@@ -7,6 +7,7 @@ mod attention;
 mod block;
 pub(crate) mod cache;
 mod config;
+mod cost;
 mod encoder;
 pub mod folder;
 pub mod gradients;

@@ -77,8 +77,8 @@ fn by_modality(path: &Path) -> anyhow::Result<Vec<(DataConfig, Vec<PathBuf>)>> {
 }
 
 /// A folder that `prepare` wrote. The shards' indexes are always checked, payloads where `verify` is set.
-pub(super) fn prepared(args: &InspectArgs, progress: &dyn Progress) -> anyhow::Result<Report> {
-    let (path, verify) = (args.path.as_path(), args.verify);
+pub(super) fn prepared(path: &Path, args: &InspectArgs, progress: &dyn Progress) -> anyhow::Result<Report> {
+    let verify = args.verify;
     let manifest = Manifest::load(path)?;
     let data = Dataset::open(path, None)?;
     let total = manifest.total();

@@ -46,21 +46,25 @@ pub(super) fn inspect(folder: &Path) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-/// The levels of a model and what they cost; parameters of a file where there is one.
+/// The levels of a model and what they cost; parameters of a file where there is one, else by formula.
 pub(super) fn describe(report: &mut Report, model: &ModelConfig, parameters: Option<&BTreeMap<String, u64>>) {
     report.line("context", format!("{} bytes, vocabulary {}", thousands(model.context as u64), model.vocab));
-    let mut table = String::from("level   unit  width  layers  heads  in blocks  parameters  forward FLOPs a byte\n");
+    let mut table =
+        String::from("level   unit  width  layers  heads      in blocks     parameters  forward FLOPs a byte\n");
     let mut levels = Vec::new();
     for (l, level) in model.levels.iter().enumerate() {
         let LevelConfig { unit, n_embd, n_layer, n_head, .. } = *level;
         let blocks = model.block_parameters(l);
         let flops = model.forward_flops_per_byte(l);
-        let all = parameters.map(|found| found.get(&format!("level.{l}")).copied().unwrap_or(0));
+        let all = match parameters {
+            Some(found) => found.get(&format!("level.{l}")).copied().unwrap_or(0),
+            None => model.parameters(l),
+        };
         let _ = writeln!(
             table,
-            "{l:>5} {unit:>6} {n_embd:>6} {n_layer:>7} {n_head:>6} {:>10} {:>11} {:>21}",
+            "{l:>5} {unit:>6} {n_embd:>6} {n_layer:>7} {n_head:>6} {:>14} {:>14} {:>21}",
             thousands(blocks),
-            all.map_or("-".to_owned(), thousands),
+            thousands(all),
             thousands(flops.round() as u64)
         );
         levels.push(json!({
@@ -72,7 +76,8 @@ pub(super) fn describe(report: &mut Report, model: &ModelConfig, parameters: Opt
     let forward: f64 = (0..model.levels.len()).map(|l| model.forward_flops_per_byte(l)).sum();
     let training = model.training_flops_per_byte();
     let both = (thousands(forward.round() as u64), thousands(training.round() as u64));
-    report.line("FLOPs", format!("{} a byte forward, {} in training", both.0, both.1));
+    let of = if model.latents > 0 { "; these are of a predicted byte, in a full context" } else { "" };
+    report.line("FLOPs", format!("{} a byte forward, {} in training{of}", both.0, both.1));
     report.set("levels", levels);
     report.set("forward_flops_per_byte", forward);
     report.set("training_flops_per_byte", training);

@@ -1,0 +1,130 @@
+//! What a model costs, by formula: parameters, and floating-point operations a byte. Nothing is built to know them.
+
+use super::config::{Embedding, Ffn, LevelConfig, ModelConfig, Norm, Position, Projection};
+
+/// Taps of the convolutional encoder's three filters together: 3, 5 and 7.
+const CONVOLUTION_TAPS: usize = 15;
+const CONVOLUTIONS: usize = 3;
+
+impl ModelConfig {
+    /// Matrix parameters of level `l`'s blocks: 12 L D² for the paper's feed-forward layer.
+    pub fn block_parameters(&self, l: usize) -> u64 {
+        let LevelConfig { n_embd, n_layer, .. } = self.levels[l];
+        (n_layer * (4 * n_embd * n_embd + self.ffn_parameters(l))) as u64
+    }
+
+    /// All parameters of level `l`, as a built model has them: tables, matrices, biases and norms. A first level without
+    /// blocks has none.
+    pub fn parameters(&self, l: usize) -> u64 {
+        if l < self.first_level() {
+            return 0;
+        }
+        let LevelConfig { unit, n_embd, n_layer, n_head, .. } = self.levels[l];
+        let code = self.code_dim(l);
+        let bias = usize::from(self.bias);
+        let norm = n_embd * (1 + usize::from(self.bias && self.norm == Norm::LayerNorm));
+
+        let mut all = self.vocab * code + norm;
+        if self.has_blocks(l) {
+            all += n_embd; // the pad
+            if self.position == Position::Learned {
+                all += self.parent_unit(l) * code;
+            }
+            if self.embedding == Embedding::Linear && unit > 1 {
+                all += n_embd * unit * code;
+            }
+        }
+        if self.has_encoder(l) {
+            all += CONVOLUTION_TAPS * code * code + bias * CONVOLUTIONS * code;
+        }
+        if l > self.first_level() {
+            let parent = self.levels[l - 1].n_embd;
+            all += match self.projection {
+                Projection::Slice => n_embd * (parent / self.units(l)),
+                Projection::Linear => self.units(l) * n_embd * parent,
+            };
+        }
+        let ups = self.ffn_matrices() - 1;
+        let biases = 3 * n_embd + n_embd + ups * self.ffn_dim(l) + n_embd;
+        let qk_norms = if self.qk_norm { 2 * (n_embd / n_head) } else { 0 };
+        let block = 4 * n_embd * n_embd + self.ffn_parameters(l) + bias * biases + 2 * norm + qk_norms;
+        // The block in which latents read the whole context is one more.
+        let blocks = n_layer + usize::from(self.latents > 0);
+        (all + blocks * block) as u64
+    }
+
+    /// Parameters of the output matrix where it is not the finest byte table.
+    pub fn output_parameters(&self) -> u64 {
+        if self.tie { 0 } else { self.vocab as u64 * self.levels[self.levels.len() - 1].n_embd as u64 }
+    }
+
+    /// All parameters.
+    pub fn total_parameters(&self) -> u64 {
+        (0..self.levels.len()).map(|l| self.parameters(l)).sum::<u64>() + self.output_parameters()
+    }
+
+    /// Floating-point operations of a forward pass a byte, at level `l`: two a matrix parameter and unit, and 4 n D a
+    /// unit for attention to n units (SpaceByte, appendix A), where n is all that masks let it attend to at most. Of a
+    /// byte that is predicted, in a full context, where there are latents. Training takes three times as many.
+    pub fn forward_flops_per_byte(&self, l: usize) -> f64 {
+        let LevelConfig { unit, n_embd, n_layer, .. } = self.levels[l];
+        let mut matrices = (self.block_parameters(l) + self.projection_parameters(l)) as f64;
+        if self.has_blocks(l) && self.embedding == Embedding::Linear && unit > 1 {
+            matrices += (unit * self.byte_dim * n_embd) as f64;
+        }
+        if self.has_encoder(l) {
+            // At each byte of the unit.
+            matrices += (CONVOLUTION_TAPS * self.code_dim(l).pow(2) * unit) as f64;
+        }
+        if l == self.levels.len() - 1 {
+            matrices += (self.vocab * n_embd) as f64;
+        }
+        let mut attention = 4.0 * (n_layer * self.keys(l)) as f64 * n_embd as f64;
+        if self.latents > 0 {
+            // The first block: queries, what comes out and the feed-forward layer of a latent; its share of the keys and
+            // values, which are those of all bytes; and its attention to all of them.
+            let bytes = self.context as f64 / self.latents as f64;
+            matrices += (2 * n_embd * n_embd + self.ffn_parameters(l)) as f64;
+            matrices += 2.0 * (n_embd * n_embd) as f64 * bytes;
+            attention += 4.0 * (self.context * n_embd) as f64;
+        }
+        (2.0 * matrices + attention) / unit as f64
+    }
+
+    /// Floating-point operations of a training step a byte, all levels: forward and twice that backward.
+    pub fn training_flops_per_byte(&self) -> f64 {
+        3.0 * (0..self.levels.len()).map(|l| self.forward_flops_per_byte(l)).sum::<f64>()
+    }
+
+    /// Units that a unit of level `l` attends to at most.
+    fn keys(&self, l: usize) -> usize {
+        let window = self.levels[l].window;
+        match (self.latents, window) {
+            (0, 0) => self.units(l) + self.reach_back(l),
+            (0, window) => window.min(self.units(l)),
+            (latents, _) => latents,
+        }
+    }
+
+    /// Matrices of a feed-forward layer.
+    fn ffn_matrices(&self) -> usize {
+        if self.ffn == Ffn::SwiGlu { 3 } else { 2 }
+    }
+
+    /// Matrix parameters of one feed-forward layer of level `l`.
+    fn ffn_parameters(&self, l: usize) -> usize {
+        self.ffn_matrices() * self.levels[l].n_embd * self.ffn_dim(l)
+    }
+
+    /// Matrix parameters between level `l - 1` and level `l` that one child uses.
+    fn projection_parameters(&self, l: usize) -> u64 {
+        if l <= self.first_level() {
+            return 0;
+        }
+        let from = match self.projection {
+            Projection::Slice => self.levels[l - 1].n_embd / self.units(l),
+            Projection::Linear => self.levels[l - 1].n_embd,
+        };
+        (from * self.levels[l].n_embd) as u64
+    }
+}
