@@ -12,7 +12,7 @@ EXAMPLES := $(basename $(notdir $(wildcard examples/*.rs)))
 FUZZ := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build test examples lint demo bench fuzz dist clean
+.PHONY: help setup build test examples lint demo bench ablations long fuzz dist clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,6 +44,11 @@ bench: build ## measure this project's parts, then beside other implementations
 	$(CARGO) bench
 	.venv/bin/python benches/data/run.py
 	.venv/bin/python benches/peers/run.py
+
+ablations: build ## the paper's ablations at a size for a CPU, three seeds each: benches/ablations/results/table.md, about an hour
+	.venv/bin/pip install --quiet -r benches/ablations/requirements.txt
+	for name in cifar10 enwik8; do test -e "data/$$name" || target/release/megabyte download "$$name" --out "data/$$name"; done
+	.venv/bin/python benches/ablations/run.py
 
 fuzz: build ## hostile files to everything that reads, FUZZ_SECONDS (60) a target; needs nightly Rust and cargo-fuzz
 	.venv/bin/python fuzz/seeds.py
