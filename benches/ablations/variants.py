@@ -21,7 +21,7 @@ IMAGE = {
     "patches of 12": {"data.patch": 2} | level(0, unit=12, n_embd=192, n_layer=4),
     "patches of 192": {"data.patch": 8} | level(0, unit=192, n_embd=768, n_layer=4),
     "small global, large local": level(0, n_embd=192, n_layer=4) | level(1, n_layer=3),
-    "large global, small local": level(0, n_embd=768, n_layer=4) | level(1, n_layer=1),
+    "large global, small local": level(0, n_embd=672, n_layer=3) | level(1, n_layer=1),
     "raster scan": {"data.scan": "raster"},
 }
 
@@ -34,7 +34,7 @@ TEXT = {
     "patches of 4": level(0, unit=4, n_embd=256, n_layer=4, n_head=4),
     "patches of 16": level(0, unit=16, n_embd=512, n_layer=5, n_head=8),
     "small global, large local": level(0, n_embd=256, n_layer=4, n_head=4) | level(1, n_layer=5),
-    "large global, small local": level(0, n_embd=512, n_layer=4, n_head=8) | level(1, n_layer=1),
+    "large global, small local": level(0, n_embd=512, n_layer=3, n_head=8) | level(1, n_layer=1),
     "Transformer, context 512": {"model.context": 512, "flat": {"n_embd": 128, "n_layer": 6, "n_head": 2}},
     "Transformer, window 256": {"flat": {"n_embd": 128, "n_layer": 6, "n_head": 2, "window": 256}},
     "PerceiverAR, 512 latents": {"model.latents": 512, "flat": {"n_embd": 128, "n_layer": 5, "n_head": 2}},
