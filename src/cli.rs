@@ -75,7 +75,6 @@ pub struct PrepareArgs {
 #[derive(Debug, Args)]
 pub struct InspectArgs {
     /// A file, a folder of files, a prepared folder, a model, a checkpoint or a run
-    #[arg(required_unless_present = "config")]
     pub path: Option<PathBuf>,
     /// What the files are, where they are files: text, image, audio or bytes
     #[arg(long, requires = "path")]

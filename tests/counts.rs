@@ -253,7 +253,7 @@ fn every_published_configuration_is_valid_and_in_the_table() {
     let mut rows: Vec<&str> = readme.lines().filter(|line| line.starts_with("| `")).collect();
     for entry in walkdir::WalkDir::new(published()).sort_by_file_name() {
         let entry = entry.unwrap();
-        if !entry.path().extension().is_some_and(|extension| extension == "toml") {
+        if entry.path().extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
         let name = entry.path().strip_prefix(published()).unwrap().with_extension("");

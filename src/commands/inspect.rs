@@ -66,7 +66,11 @@ pub fn run(args: InspectArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let report = match (&args.path, &args.config) {
         (Some(path), _) => of_path(path, &args, progress)?,
         (None, Some(config)) => configuration::inspect(config, &args.overrides)?,
-        (None, None) => return Err(Error::Usage("inspect needs a path or --config FILE".to_owned()).into()),
+        (None, None) => {
+            return Err(
+                Error::Usage("inspect needs a PATH, or --config FILE to describe a configuration".to_owned()).into()
+            );
+        }
     };
     if args.json { print_json(&report.json) } else { print(report.text.trim_end()) }
 }
