@@ -50,6 +50,10 @@ ablations: build ## the paper's ablations at a size for a CPU, three seeds each:
 	for name in cifar10 enwik8; do test -e "data/$$name" || target/release/megabyte download "$$name" --out "data/$$name"; done
 	.venv/bin/python benches/ablations/run.py
 
+long: build ## training steps of up to a million bytes: time, memory and how they grow; about half an hour
+	.venv/bin/pip install --quiet -r benches/ablations/requirements.txt
+	.venv/bin/python benches/long/run.py
+
 fuzz: build ## hostile files to everything that reads, FUZZ_SECONDS (60) a target; needs nightly Rust and cargo-fuzz
 	.venv/bin/python fuzz/seeds.py
 	$(CARGO) +nightly fuzz build -O --sanitizer none
