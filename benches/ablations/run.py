@@ -5,6 +5,7 @@ see README.md beside this file.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
@@ -34,6 +35,12 @@ def overrides(changes: dict) -> list[str]:
     return words
 
 
+def key(args: argparse.Namespace, task: str, name: str) -> str:
+    """What decides a result beside the seed: a file of other settings is made anew."""
+    text = repr((args.flops, args.eval_bytes, sorted(TASKS[task][name].items(), key=repr)))
+    return hashlib.sha256((HERE / f"{task}.toml").read_bytes() + text.encode()).hexdigest()[:16]
+
+
 def call(program: Path, *words: str) -> dict:
     """The JSON that a verb prints, or its error."""
     done = subprocess.run([program, *words], capture_output=True, text=True, check=False)
@@ -47,11 +54,9 @@ def run(args: argparse.Namespace, task: str, name: str, seed: int, place: Path) 
     base = HERE / f"{task}.toml"
     changes = overrides(TASKS[task][name])
     cost = call(args.program, "inspect", "--config", str(base), *changes, "--json")
-    context = cost["model"]["context"]
-    a_step = 12288 if task == "image" else 8192
-    # A step of a model with latents predicts these of every sequence alone.
-    latents = cost["model"].get("latents") or context
-    steps = max(1, round(args.flops / (cost["training_flops_per_byte"] * a_step * latents / context)))
+    # A step of a model with latents predicts a part of what it reads.
+    predicted = cost["bytes_per_step"] * cost["trained_bytes"] / cost["model"]["context"]
+    steps = max(1, round(args.flops / (cost["training_flops_per_byte"] * predicted)))
     folder = args.out / "runs" / f"{place.stem}"
     sets = ["--set", f"train.seed={seed}", "--set", f"train.max_steps={steps}"]
     data = str(args.data / ("cifar10" if task == "image" else "enwik8"))
@@ -59,8 +64,7 @@ def run(args: argparse.Namespace, task: str, name: str, seed: int, place: Path) 
          "--device", args.device, "--force")
     speed = [json.loads(line) for line in (folder / "speed.jsonl").read_text().splitlines()]
     found = {
-        "task": task, "variant": name, "seed": seed, "steps": steps, "bytes_per_step": a_step,
-        "predicted_bytes": steps * a_step * latents // context,
+        "key": key(args, task, name), "task": task, "variant": name, "seed": seed, "steps": steps, "predicted_bytes": round(steps * predicted),
         "training_flops_per_byte": cost["training_flops_per_byte"],
         "parameters": sum(level["parameters"] for level in cost["levels"]),
         "seconds": speed[-1]["seconds"], "eval": {},
@@ -106,7 +110,7 @@ def main() -> None:
         for i, (task, name, seed) in enumerate(wanted):
             words = "".join(letter if letter.isalnum() else "_" for letter in name)
             place = args.out / f"{task}-{words}-{seed}-{args.flops:.0e}.json"
-            if place.exists():
+            if place.exists() and json.loads(place.read_text()).get("key") == key(args, task, name):
                 continue
             print(f"{i + 1} of {len(wanted)}: {task}, {name}, seed {seed}", file=sys.stderr, flush=True)
             run(args, task, name, seed, place)

@@ -14,7 +14,7 @@ def level(l: int, **keys: int) -> dict:
 
 IMAGE = {
     "base": {},
-    "without local model": level(0, unit=12, n_embd=288, n_layer=5, n_head=6) | level(1, n_layer=0),
+    "without local model": level(0, unit=12, n_embd=288, n_layer=5, n_head=6) | level(1, n_layer=0) | {"model.cross_patch": 0},
     "without global model": level(0, n_layer=0) | level(1, n_layer=4),
     "without cross-patch attention": {"model.cross_patch": 0},
     "with convolutions": {"model.conv_encoder": "true"},

@@ -23,18 +23,22 @@ KIB = 1024
 
 # Levels are (unit, n_embd, n_layer, n_head): about 20 M parameters in all.
 def two(patch: int) -> list[tuple[int, int, int, int]]:
-    """The paper's two levels."""
-    return [(patch, 768, 3, 12), (1, 128, 4, 2)]
+    """The paper's two levels; the global width is the multiple of the patch next to 768."""
+    return [(patch, round(768 / patch) * patch, 3, 4), (1, 128, 4, 2)]
 
 
 def three(patch: int) -> list[tuple[int, int, int, int]]:
-    """A level of eight bytes between them."""
-    return [(patch, 768, 3, 12), (8, 256, 2, 4), (1, 128, 2, 2)]
+    """A level of about the root of the patch between them."""
+    unit = next(unit for unit in (8, 6, 4) if patch % unit == 0)
+    width = 256 if unit in (8, 4) else 258
+    return [two(patch)[0], (unit, width, 2, 2), (1, 128, 2, 2)]
 
 
 FLAT = [(1, 512, 6, 8)]
-# Patches next to the cube root of the length among powers of two; the last one is the paper's picture of 640 x 640.
-PATCHES = {64 * KIB: 32, 256 * KIB: 64, 1024 * KIB: 128, 640 * 640 * 3: 192}
+# Lengths next to 64 KiB, 256 KiB and 1 MiB that are cubes of patches; then exactly 1 MiB, whose patch has to be a power of
+# two, and the paper's picture of 640 x 640 with its patch.
+CUBES = {40**3: 40, 64**3: 64, 102**3: 102}
+PATCHES = CUBES | {1024 * KIB: 128, 640 * 640 * 3: 192}
 
 
 def cases(sizes: list[int], flat: list[int]) -> list[tuple[str, int, list]]:
@@ -122,8 +126,7 @@ def measured(args: argparse.Namespace, name: str, length: int, levels: list) -> 
     with os.fdopen(reader) as pipe:
         found = json.loads(pipe.read())
     os.waitpid(child, 0)
-    return {"name": name, "length": length, "levels": levels, "attention_flops": attention_flops(length, levels),
-            "attention_seconds": attention_seconds(length, levels) if "failed" not in found else None, **found}
+    return {"name": name, "length": length, "levels": levels, "attention_flops": attention_flops(length, levels), **found}
 
 
 def exponent(rows: list[dict], key: str) -> float | None:
@@ -148,8 +151,7 @@ def table(rows: list[dict]) -> str:
                          f"{row['attention_seconds']:.2f} | {row['mfu'] * 100:.0f} % |")
     lines += ["", "| exponent over the length | step | attention FLOPs | attention time | memory |", "| --- | ---: | ---: | ---: | ---: |"]
     for name in dict.fromkeys(row["name"] for row in rows):
-        # The picture has another patch than its length asks for.
-        here = [row for row in rows if row["name"] == name and row["length"] & (row["length"] - 1) == 0]
+        here = [row for row in rows if row["name"] == name and (row["length"] in CUBES or name == "flat")]
         found = (exponent(here, key) for key in ("seconds", "attention_flops", "attention_seconds", "peak_gib"))
         lines.append(f"| {name} | " + " | ".join("" if value is None else f"{value:.2f}" for value in found) + " |")
     return "\n".join(lines)
@@ -191,6 +193,10 @@ def main() -> None:
         print(f"{name}, {length:,} bytes", file=sys.stderr, flush=True)
         rows.append(measured(args, name, length, levels))
         (args.out / "long.json").write_text(json.dumps(rows, indent=1))
+    # Only now, because what PyTorch takes here would count as memory of later children.
+    for row in rows:
+        row["attention_seconds"] = attention_seconds(row["length"], row["levels"]) if "failed" not in row else None
+    (args.out / "long.json").write_text(json.dumps(rows, indent=1))
     text = table(rows)
     (args.out / "long.md").write_text(text + "\n")
     plot(rows, args.out)

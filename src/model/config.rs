@@ -250,19 +250,28 @@ impl ModelConfig {
         }
     }
 
-    /// How many symbols of a context a training pass reads, with a random `draw`: all, but for [`Self::latents`],
-    /// which see beginnings too.
-    pub fn training_length(&self, draw: u64) -> usize {
-        match self.latents / 2 {
-            0 => self.context,
-            half => half * (1 + (draw % (self.context / half) as u64) as usize),
+    /// How many symbols of a context training passes read, each as often as the others: all, but for
+    /// [`Self::latents`], which see beginnings too.
+    pub fn training_lengths(&self) -> impl ExactSizeIterator<Item = usize> {
+        let least = if self.latents == 0 { self.context } else { self.latents / 2 };
+        (1..=self.context / least).map(move |halves| halves * least)
+    }
+
+    /// Ends of the passes that predict a sequence of `length` symbols one after the other, so that the latents begin
+    /// where [`Self::latents_begin`] says: the length alone, but for [`Self::latents`].
+    pub fn passes(&self, length: usize) -> Vec<usize> {
+        let half = self.latents / 2;
+        if half == 0 || length <= self.latents {
+            return vec![length];
         }
+        let further = (self.latents + half..length).step_by(half);
+        std::iter::once(self.latents).chain(further).chain([length]).collect()
     }
 
     /// Whether level `l` turns queries and keys by their positions: always where it attends to the previous parent,
     /// whose units it could not tell from its own otherwise.
     pub fn is_rotary(&self, l: usize) -> bool {
-        self.position == Position::Rotary || self.reach_back(l) > 0
+        self.has_blocks(l) && (self.position == Position::Rotary || self.reach_back(l) > 0)
     }
 
     /// Whether level `l` has a convolutional encoder.
@@ -341,11 +350,6 @@ impl ModelConfig {
                 key("n_head"),
                 format!("is {heads}, which must divide n_embd, {width}"),
             )?;
-            check(
-                !self.is_rotary(l) || (width / heads).is_multiple_of(2),
-                key("n_head"),
-                format!("gives heads of {}, and rotary positions need an even width", width / heads),
-            )?;
             check(l == 0 || level.window == 0, key("window"), "must be 0: only the first level can have a window")?;
             if l > 0 {
                 let parent = &self.levels[l - 1];
@@ -388,14 +392,29 @@ impl ModelConfig {
 
     /// Checks the keys that go beyond the hierarchy itself.
     fn validate_extensions(&self) -> Result<()> {
-        let finer = 1..self.levels.len();
+        let levels = 0..self.levels.len();
+        for l in levels.clone().filter(|&l| self.is_rotary(l)) {
+            let width = self.levels[l].n_embd / self.levels[l].n_head;
+            if !width.is_multiple_of(2) {
+                let reason = format!("gives heads of {width}, and rotary positions need an even width");
+                return Err(Error::config(format!("model.level.{l}.n_head"), reason));
+            }
+        }
+        let finer = levels.clone().skip(1).filter(|&l| self.has_blocks(l));
         let most = finer.map(|l| self.units(l)).max().unwrap_or(0);
         if self.cross_patch > most {
-            let reason = format!("is {}, allowed is at most {most}, the units of a parent", self.cross_patch);
+            let reason = format!(
+                "is {}, allowed is at most {most}, the units of a parent in levels below the first that have blocks",
+                self.cross_patch
+            );
             return Err(Error::config("model.cross_patch", reason));
         }
-        if self.conv_encoder && self.levels.iter().all(|level| level.unit == 1) {
-            return Err(Error::config("model.conv_encoder", "must be false where no level has units of several bytes"));
+        if self.conv_encoder && !levels.clone().any(|l| self.has_encoder(l)) {
+            let reason = "must be false where no level with blocks has units of several bytes";
+            return Err(Error::config("model.conv_encoder", reason));
+        }
+        if self.levels[0].window > 0 && !self.has_blocks(0) {
+            return Err(Error::config("model.level.0.window", "must be 0 where the level has no blocks"));
         }
         let latents = self.latents;
         if latents == 0 {

@@ -1,10 +1,12 @@
 //! What a model costs, by formula: parameters, and floating-point operations a byte. Nothing is built to know them.
 
 use super::config::{Embedding, Ffn, LevelConfig, ModelConfig, Norm, Position, Projection};
+use super::encoder::FILTERS;
 
-/// Taps of the convolutional encoder's three filters together: 3, 5 and 7.
-const CONVOLUTION_TAPS: usize = 15;
-const CONVOLUTIONS: usize = 3;
+/// Bytes that the convolutions see, each for itself.
+fn taps() -> usize {
+    FILTERS.iter().sum::<i64>() as usize
+}
 
 impl ModelConfig {
     /// Matrix parameters of level `l`'s blocks: 12 L D² for the paper's feed-forward layer.
@@ -24,7 +26,10 @@ impl ModelConfig {
         let bias = usize::from(self.bias);
         let norm = n_embd * (1 + usize::from(self.bias && self.norm == Norm::LayerNorm));
 
-        let mut all = self.vocab * code + norm;
+        let mut all = norm;
+        if self.has_blocks(l) || self.tie {
+            all += self.vocab * code;
+        }
         if self.has_blocks(l) {
             all += n_embd; // the pad
             if self.position == Position::Learned {
@@ -35,7 +40,7 @@ impl ModelConfig {
             }
         }
         if self.has_encoder(l) {
-            all += CONVOLUTION_TAPS * code * code + bias * CONVOLUTIONS * code;
+            all += taps() * code * code + bias * FILTERS.len() * code;
         }
         if l > self.first_level() {
             let parent = self.levels[l - 1].n_embd;
@@ -67,6 +72,9 @@ impl ModelConfig {
     /// unit for attention to n units (SpaceByte, appendix A), where n is all that masks let it attend to at most. Of a
     /// byte that is predicted, in a full context, where there are latents. Training takes three times as many.
     pub fn forward_flops_per_byte(&self, l: usize) -> f64 {
+        if self.latents > 0 {
+            return self.latents_flops(self.context) / self.latents as f64;
+        }
         let LevelConfig { unit, n_embd, n_layer, .. } = self.levels[l];
         let mut matrices = (self.block_parameters(l) + self.projection_parameters(l)) as f64;
         if self.has_blocks(l) && self.embedding == Embedding::Linear && unit > 1 {
@@ -74,35 +82,48 @@ impl ModelConfig {
         }
         if self.has_encoder(l) {
             // At each byte of the unit.
-            matrices += (CONVOLUTION_TAPS * self.code_dim(l).pow(2) * unit) as f64;
+            matrices += (taps() * self.code_dim(l).pow(2) * unit) as f64;
         }
         if l == self.levels.len() - 1 {
             matrices += (self.vocab * n_embd) as f64;
         }
-        let mut attention = 4.0 * (n_layer * self.keys(l)) as f64 * n_embd as f64;
-        if self.latents > 0 {
-            // The first block: queries, what comes out and the feed-forward layer of a latent; its share of the keys and
-            // values, which are those of all bytes; and its attention to all of them.
-            let bytes = self.context as f64 / self.latents as f64;
-            matrices += (2 * n_embd * n_embd + self.ffn_parameters(l)) as f64;
-            matrices += 2.0 * (n_embd * n_embd) as f64 * bytes;
-            attention += 4.0 * (self.context * n_embd) as f64;
-        }
+        let attention = 4.0 * (n_layer * self.keys(l)) as f64 * n_embd as f64;
         (2.0 * matrices + attention) / unit as f64
     }
 
-    /// Floating-point operations of a training step a byte, all levels: forward and twice that backward.
+    /// Floating-point operations of a forward pass over `length` bytes that predicts the last ones, where there are
+    /// latents.
+    fn latents_flops(&self, length: usize) -> f64 {
+        let LevelConfig { n_embd, n_layer, .. } = self.levels[0];
+        let predicted = self.predicted(length);
+        // The first block: queries, what comes out and the feed-forward layer of the latents; keys and values of all
+        // bytes; and the latents' attention to all of them.
+        let of_latents = self.block_parameters(0) as usize + 2 * n_embd * n_embd + self.ffn_parameters(0);
+        let matrices = (of_latents + self.vocab * n_embd) * predicted + 2 * n_embd * n_embd * length;
+        let attention = 4 * n_embd * predicted * (n_layer * predicted + length);
+        2.0 * matrices as f64 + attention as f64
+    }
+
+    /// Bytes that a pass over a sequence predicts in training, on average: the context, but for latents.
+    pub fn trained_bytes(&self) -> f64 {
+        mean(self.training_lengths().map(|length| self.predicted(length) as f64))
+    }
+
+    /// Floating-point operations of a training step a byte that is predicted, all levels: forward and twice that
+    /// backward. With latents, the mean over the lengths that training draws.
     pub fn training_flops_per_byte(&self) -> f64 {
+        if self.latents > 0 {
+            let flops = mean(self.training_lengths().map(|length| self.latents_flops(length)));
+            return 3.0 * flops / self.trained_bytes();
+        }
         3.0 * (0..self.levels.len()).map(|l| self.forward_flops_per_byte(l)).sum::<f64>()
     }
 
     /// Units that a unit of level `l` attends to at most.
     fn keys(&self, l: usize) -> usize {
-        let window = self.levels[l].window;
-        match (self.latents, window) {
-            (0, 0) => self.units(l) + self.reach_back(l),
-            (0, window) => window.min(self.units(l)),
-            (latents, _) => latents,
+        match self.levels[l].window {
+            0 => self.units(l) + self.reach_back(l),
+            window => window.min(self.units(l)),
         }
     }
 
@@ -127,4 +148,9 @@ impl ModelConfig {
         };
         (from * self.levels[l].n_embd) as u64
     }
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
+    sum / count
 }

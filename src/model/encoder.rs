@@ -9,7 +9,7 @@ use super::layers::cast;
 use super::parameters::{Init, Parameters};
 
 /// Widths of the convolutions, in bytes (paper, section 2.3).
-const FILTERS: [i64; 3] = [3, 5, 7];
+pub(super) const FILTERS: [i64; 3] = [3, 5, 7];
 /// Bytes before a byte that the convolutions carry into its code.
 const HALO: i64 = FILTERS[0] + FILTERS[1] + FILTERS[2] - FILTERS.len() as i64;
 

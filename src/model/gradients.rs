@@ -2,8 +2,9 @@
 //!
 //! Levels are taken one at a time: the graph of each ends at its input and its output, and gradients are handed from one
 //! to the next. So a stretch of patches goes forward and back below the first level before the next one begins, and a
-//! level can keep no more than what goes into its blocks and compute the rest again. The numbers are those of one graph
-//! over everything.
+//! level can keep no more than what goes into its blocks and compute the rest again. Without dropout the numbers are
+//! those of one graph over everything; with it, other masks are drawn. Where a level attends across patches, a stretch
+//! computes the patches before it once more, one a block.
 //!
 //! Shapes: B sequences of T symbols; a level has S parents of n units and width D.
 

@@ -2,7 +2,8 @@
 
 use tch::{Device, Kind, Reduction, Tensor};
 
-use super::{Megabyte, stretch};
+use super::Megabyte;
+use super::stretch::stretches;
 use crate::Result;
 use crate::data::{Batch, PAD};
 
@@ -29,18 +30,10 @@ pub fn total_nats(model: &Megabyte, symbols: &Tensor, dropout: f64) -> Result<Te
 /// Nats of every symbol: (B, T), 0 for padding. Memory grows with T at the first level only.
 pub fn each_nats(model: &Megabyte, symbols: &Tensor) -> Result<Tensor> {
     model.check(symbols)?;
-    let config = model.config();
-    let length = symbols.size()[1] as usize;
-    let half = config.latents / 2;
-    if half == 0 {
-        return stretches(model, symbols);
-    }
-    // The first pass predicts as many as there are latents, each further one half of them more.
     let mut found = Vec::new();
     let mut done = 0;
-    while done < length {
-        let end = if done == 0 { config.latents.min(length) } else { (done + half).min(length) };
-        let all = stretches(model, &symbols.narrow(1, 0, end as i64))?;
+    for end in model.config().passes(symbols.size()[1] as usize) {
+        let all = of_one_pass(model, &symbols.narrow(1, 0, end as i64))?;
         let new = (end - done) as i64;
         found.push(all.narrow(1, all.size()[1] - new, new));
         done = end;
@@ -49,10 +42,10 @@ pub fn each_nats(model: &Megabyte, symbols: &Tensor) -> Result<Tensor> {
 }
 
 /// Nats (B, n) of the symbols that one pass predicts, a stretch of coarsest units after the other below the first level.
-fn stretches(model: &Megabyte, symbols: &Tensor) -> Result<Tensor> {
+fn of_one_pass(model: &Megabyte, symbols: &Tensor) -> Result<Tensor> {
     let input = symbols.clamp_min(0);
     let coarse = model.coarse(&input, 0.0);
-    let found: Vec<Tensor> = stretch::stretches(model.config(), symbols.size2()?, STRETCH)
+    let found: Vec<Tensor> = stretches(model.config(), symbols.size2()?, STRETCH)
         .iter()
         .map(|stretch| {
             let units = coarse.as_ref().map(|coarse| stretch.units(coarse));

@@ -75,7 +75,7 @@ pub struct TrainConfig {
     /// Sequences of one forward pass; 0 is a whole step at once.
     pub micro_batch: usize,
     /// Bytes of a micro-batch that go forward and back together in the levels below the first: less memory for long
-    /// sequences, the same gradients; 0 is all.
+    /// sequences, the same gradients where nothing is dropped; 0 is all.
     pub stretch_bytes: usize,
     /// Levels, by their numbers from 0, that keep the inputs of their blocks alone and compute the rest again on the way
     /// back: less memory, a third more work.

@@ -198,7 +198,9 @@ impl Trainer {
             let batch = loader.next()?;
             let draw =
                 self.state.seed.rotate_left(32) ^ (self.state.next_batch + i).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            let batch = batch.beginning(model.training_length(draw >> 16));
+            let mut lengths = model.training_lengths();
+            let drawn = (draw >> 16) % lengths.len() as u64;
+            let batch = batch.beginning(lengths.nth(drawn as usize).unwrap_or(model.context));
             symbols += batch.last(model.predicted(batch.cols)).filter(|&symbol| symbol != PAD).count();
             batches.push(batch);
         }

@@ -33,16 +33,16 @@ pub(super) fn inspect(path: &Path, overrides: &[String]) -> anyhow::Result<Repor
     );
     // Saturating: any number of steps is valid.
     let bytes = step.saturating_mul(train.max_steps);
-    // Latents are all that a pass predicts; in a training pass over less than the context they cost less.
-    let share = model.predicted(model.context) as f64 / model.context as f64;
+    // With latents, a pass predicts a part of the context.
+    let share = model.trained_bytes() / model.context as f64;
     let flops = bytes as f64 * share * model.training_flops_per_byte();
-    let at_most = if model.latents > 0 { "at most " } else { "" };
     let steps = thousands(train.max_steps);
-    report.line("training", format!("{steps} steps, {} bytes read, {at_most}{flops:.3e} FLOPs", thousands(bytes)));
+    report.line("training", format!("{steps} steps, {} bytes read, {flops:.3e} FLOPs", thousands(bytes)));
     if train.max_minutes > 0.0 {
         report.line("time", format!("{} minutes at most, which may end it before", train.max_minutes));
     }
     report.set("bytes_per_step", step);
+    report.set("trained_bytes", model.trained_bytes());
     report.set("micro_batches", passes);
     report.set("max_steps", train.max_steps);
     report.set("max_minutes", train.max_minutes);
