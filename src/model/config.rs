@@ -254,7 +254,7 @@ impl ModelConfig {
     /// [`Self::latents`], which see beginnings too.
     pub fn training_lengths(&self) -> impl ExactSizeIterator<Item = usize> {
         let least = if self.latents == 0 { self.context } else { self.latents / 2 };
-        (1..=self.context / least).map(move |halves| halves * least)
+        (0..self.context / least).map(move |halves| (halves + 1) * least)
     }
 
     /// Ends of the passes that predict a sequence of `length` symbols one after the other, so that the latents begin
