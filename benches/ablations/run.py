@@ -42,6 +42,28 @@ def call(program: Path, *words: str) -> dict:
     return json.loads(done.stdout) if done.stdout.startswith("{") else {}
 
 
+def sequence(model: dict, flops_per_byte: float) -> tuple[float, float]:
+    """Training FLOPs of a sequence, and how many of its bytes are predicted; means over the lengths it is cut to.
+
+    Without latents that is all of it. With N of them, a sequence is cut to a random multiple of N / 2, so that most passes
+    have fewer keys than a full context, of which `flops_per_byte` is told.
+    """
+    context, latents = model["context"], model.get("latents", 0)
+    if not latents:
+        return flops_per_byte * context, context
+    width, layers = model["level"][0]["n_embd"], model["level"][0]["n_layer"]
+
+    def keyed(length: int, predicted: int) -> float:
+        """What depends on the length: attention of blocks, keys and values of all, attention to all."""
+        return 4 * layers * predicted**2 * width + 4 * length * width**2 + 4 * predicted * length * width
+
+    matrices = flops_per_byte / 3 - keyed(context, latents) / latents
+    lengths = range(latents // 2, context + 1, latents // 2)
+    predicted = [min(latents, length) for length in lengths]
+    flops = [3 * (n * matrices + keyed(length, n)) for length, n in zip(lengths, predicted, strict=True)]
+    return sum(flops) / len(flops), sum(predicted) / len(predicted)
+
+
 def run(args: argparse.Namespace, task: str, name: str, seed: int, place: Path) -> None:
     """One training and its evaluations, written to `place`."""
     base = HERE / f"{task}.toml"
@@ -49,10 +71,9 @@ def run(args: argparse.Namespace, task: str, name: str, seed: int, place: Path) 
     cost = call(args.program, "inspect", "--config", str(base), *changes, "--json")
     context = cost["model"]["context"]
     a_step = 12288 if task == "image" else 8192
-    # A step of a model with latents predicts these of every sequence alone.
-    latents = cost["model"].get("latents") or context
-    steps = max(1, round(args.flops / (cost["training_flops_per_byte"] * a_step * latents / context)))
-    folder = args.out / "runs" / f"{place.stem}"
+    flops, predicted = sequence(cost["model"], cost["training_flops_per_byte"])
+    steps = max(1, round(args.flops / (flops * a_step / context)))
+    folder = args.out / "runs" / place.stem
     sets = ["--set", f"train.seed={seed}", "--set", f"train.max_steps={steps}"]
     data = str(args.data / ("cifar10" if task == "image" else "enwik8"))
     call(args.program, "train", "--config", str(base), *changes, *sets, "--data", data, "--out", str(folder),
@@ -60,7 +81,8 @@ def run(args: argparse.Namespace, task: str, name: str, seed: int, place: Path) 
     speed = [json.loads(line) for line in (folder / "speed.jsonl").read_text().splitlines()]
     found = {
         "task": task, "variant": name, "seed": seed, "steps": steps, "bytes_per_step": a_step,
-        "predicted_bytes": steps * a_step * latents // context,
+        "predicted_bytes": round(steps * a_step * predicted / context),
+        "changes": changes, "eval_bytes": args.eval_bytes,
         "training_flops_per_byte": cost["training_flops_per_byte"],
         "parameters": sum(level["parameters"] for level in cost["levels"]),
         "seconds": speed[-1]["seconds"], "eval": {},
@@ -73,6 +95,14 @@ def run(args: argparse.Namespace, task: str, name: str, seed: int, place: Path) 
     beside = place.with_suffix(".tmp")
     beside.write_text(json.dumps(found, indent=1))
     beside.replace(place)
+
+
+def there(args: argparse.Namespace, task: str, name: str, place: Path) -> bool:
+    """Whether a run has its result; one of other sizes, or scored on other data, is none."""
+    if not place.exists():
+        return False
+    found, now = json.loads(place.read_text()), (overrides(TASKS[task][name]), args.eval_bytes)
+    return (found.get("changes", now[0]), found.get("eval_bytes", now[1])) == now
 
 
 def main() -> None:
@@ -102,17 +132,23 @@ def main() -> None:
         for name in TASKS[task]
         if not args.only or any(name.startswith(start) for start in args.only)
     ]
+    failures = []
     try:
         for i, (task, name, seed) in enumerate(wanted):
-            words = "".join(letter if letter.isalnum() else "_" for letter in name)
-            place = args.out / f"{task}-{words}-{seed}-{args.flops:.0e}.json"
-            if place.exists():
+            place = report.name_of(args.out, task, name, seed, args.flops)
+            if there(args, task, name, place):
                 continue
             print(f"{i + 1} of {len(wanted)}: {task}, {name}, seed {seed}", file=sys.stderr, flush=True)
-            run(args, task, name, seed, place)
+            try:
+                run(args, task, name, seed, place)
+            except RuntimeError as failure:
+                failures.append(f"{task}, {name}, seed {seed}: {failure}")
+                print(failures[-1], file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         print("interrupted: the results so far follow, and the same command goes on", file=sys.stderr)
     report.write(args.out, args.flops)
+    if failures:
+        sys.exit("\n".join(["not measured:", *failures]))
 
 
 if __name__ == "__main__":
