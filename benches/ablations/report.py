@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from statistics import mean, stdev
 
-from variants import DIRECTIONS, TASKS
+from variants import DIRECTIONS, INFERENCE, NEAR, SAME, TASKS
 
 # Two-sided 95 % quantiles of Student's t with n - 1 degrees of freedom (n = 2, 3, ...).
 STUDENT = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262]
@@ -37,9 +37,49 @@ def verdict(differences: list[float]) -> str:
     return "holds" if mean(differences) < 0 else "does not hold"
 
 
+def near(differences: list[float], margin: float) -> str:
+    """Whether two are no further apart than a margin."""
+    half, middle = interval(differences), abs(mean(differences))
+    if math.isfinite(half) and middle + half <= margin:
+        return "holds"
+    return "does not hold" if math.isfinite(half) and middle - half > margin else "not decided"
+
+
+def directions(bits: dict[tuple[str, str], dict[int, float]], runs: list[dict]) -> list[dict]:
+    """What was found elsewhere, and whether it is so here."""
+    found = []
+    for task, first, second, what in DIRECTIONS + SAME:
+        differences = difference(bits.get((task, first), {}), bits.get((task, second), {}))
+        if not differences:
+            continue
+        margin = NEAR * mean(bits[task, second].values()) if (task, first, second, what) in SAME else None
+        here = verdict(differences) if margin is None else near(differences, margin)
+        found.append({"task": task, "direction": what, "first": first, "second": second, "differences": differences,
+                      "margin": margin, "verdict": here})
+    for task in TASKS:
+        ways = [run["eval"] for run in runs if run["task"] == task and len(run["eval"]) > 1]
+        for first, second in INFERENCE if ways else []:
+            differences = [way[first]["bits_per_byte"] - way[second]["bits_per_byte"] for way in ways]
+            found.append({"task": task, "direction": "inference of the base", "first": first, "second": second,
+                          "differences": differences, "margin": None, "verdict": verdict(differences)})
+    return found
+
+
+def finite(half: float) -> float | None:
+    """An interval as JSON knows it."""
+    return half if math.isfinite(half) else None
+
+
+def name_of(out: Path, task: str, variant: str, seed: int | str, flops: float) -> Path:
+    """The file of a run's result."""
+    words = "".join(letter if letter.isalnum() else "_" for letter in variant)
+    return out / f"{task}-{words}-{seed}-{flops:.3g}.json"
+
+
 def write(out: Path, flops: float) -> None:
     """`table.md`, `table.json` and plots from the result files."""
-    runs = [json.loads(path.read_text()) for path in sorted(out.glob(f"*-{flops:.0e}.json"))]
+    paths = [path for task in TASKS for variant in TASKS[task] for path in sorted(out.glob(name_of(out, task, variant, "*", flops).name))]
+    runs = [json.loads(path.read_text()) for path in paths]
     if not runs:
         return
     bits: dict[tuple[str, str], dict[int, float]] = {}
@@ -49,31 +89,33 @@ def write(out: Path, flops: float) -> None:
 
     lines = [f"Every run: {flops:.1e} FLOPs of training. Bits per byte on held-out data, plain inference; means over seeds with "
              "95 % confidence intervals, differences to the base seed by seed.", ""]
+    means = []
     for task, variants in TASKS.items():
         names = [name for name in variants if (task, name) in bits]
         if not names:
             continue
-        lines += [f"### {task}", "", "| variant | bits per byte | less the base | parameters | MFLOP a byte | bytes trained on | s |",
-                  "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
+        lines += [f"### {task}", "", "| variant | bits per byte | less the base | parameters | MFLOP a byte | steps | bytes trained on | s |",
+                  "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
         base = bits.get((task, "base"), {})
         for name in names:
             run, found = any_of[task, name], bits[task, name]
             seconds = mean(r["seconds"] for r in runs if (r["task"], r["variant"]) == (task, name))
+            less = difference(found, base)
+            means.append({"task": task, "variant": name, "seeds": len(found), "bits_per_byte": mean(found.values()),
+                          "interval": finite(interval(list(found.values()))), "less_base": mean(less) if less else None,
+                          "less_base_interval": finite(interval(less))})
             lines.append(
-                f"| {name} | {shown(list(found.values()))} | {shown(difference(found, base)) if name != 'base' and base else ''} | "
-                f"{run['parameters']:,} | {run['training_flops_per_byte'] / 3e6:.2f} | {run['predicted_bytes']:,} | {seconds:.0f} |")
+                f"| {name} | {shown(list(found.values()))} | {shown(less) if name != 'base' and less else ''} | "
+                f"{run['parameters']:,} | {run['training_flops_per_byte'] / 3e6:.2f} | {run['steps']:,} | {run['predicted_bytes']:,} | {seconds:.0f} |")
         lines.append("")
     lines += ["### The paper's directions", "", "| task | direction | difference | here |", "| --- | --- | ---: | --- |"]
-    directions = []
-    for task, first, second, what in DIRECTIONS:
-        if (task, first) not in bits or (task, second) not in bits:
-            continue
-        found = difference(bits[task, first], bits[task, second])
-        directions.append({"task": task, "direction": what, "differences": found, "verdict": verdict(found)})
-        lines.append(f"| {task} | {what}: {first} less {second} | {shown(found)} | {verdict(found)} |")
+    found_here = directions(bits, runs)
+    for row in found_here:
+        bound = f" (within {row['margin']:.3f})" if row["margin"] else ""
+        lines.append(f"| {row['task']} | {row['direction']}{bound}: {row['first']} less {row['second']} | {shown(row['differences'])} | {row['verdict']} |")
     lines += ladder(runs)
     (out / "table.md").write_text("\n".join(lines) + "\n")
-    (out / "table.json").write_text(json.dumps({"flops": flops, "directions": directions, "runs": runs}, indent=1))
+    (out / "table.json").write_text(json.dumps({"flops": flops, "variants": means, "directions": found_here, "runs": runs}, indent=1))
     plot(out, bits)
     print("\n".join(lines))
 

@@ -5,7 +5,6 @@ see README.md beside this file.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import subprocess
@@ -35,12 +34,6 @@ def overrides(changes: dict) -> list[str]:
     return words
 
 
-def key(args: argparse.Namespace, task: str, name: str) -> str:
-    """What decides a result beside the seed: a file of other settings is made anew."""
-    text = repr((args.flops, args.eval_bytes, sorted(TASKS[task][name].items(), key=repr)))
-    return hashlib.sha256((HERE / f"{task}.toml").read_bytes() + text.encode()).hexdigest()[:16]
-
-
 def call(program: Path, *words: str) -> dict:
     """The JSON that a verb prints, or its error."""
     done = subprocess.run([program, *words], capture_output=True, text=True, check=False)
@@ -57,14 +50,15 @@ def run(args: argparse.Namespace, task: str, name: str, seed: int, place: Path) 
     # A step of a model with latents predicts a part of what it reads.
     predicted = cost["bytes_per_step"] * cost["trained_bytes"] / cost["model"]["context"]
     steps = max(1, round(args.flops / (cost["training_flops_per_byte"] * predicted)))
-    folder = args.out / "runs" / f"{place.stem}"
+    folder = args.out / "runs" / place.stem
     sets = ["--set", f"train.seed={seed}", "--set", f"train.max_steps={steps}"]
     data = str(args.data / ("cifar10" if task == "image" else "enwik8"))
     call(args.program, "train", "--config", str(base), *changes, *sets, "--data", data, "--out", str(folder),
          "--device", args.device, "--force")
     speed = [json.loads(line) for line in (folder / "speed.jsonl").read_text().splitlines()]
     found = {
-        "key": key(args, task, name), "task": task, "variant": name, "seed": seed, "steps": steps, "predicted_bytes": round(steps * predicted),
+        "task": task, "variant": name, "seed": seed, "steps": steps, "predicted_bytes": round(steps * predicted),
+        "base": base.read_text(), "changes": changes, "eval_bytes": args.eval_bytes,
         "training_flops_per_byte": cost["training_flops_per_byte"],
         "parameters": sum(level["parameters"] for level in cost["levels"]),
         "seconds": speed[-1]["seconds"], "eval": {},
@@ -79,9 +73,18 @@ def run(args: argparse.Namespace, task: str, name: str, seed: int, place: Path) 
     beside.replace(place)
 
 
+def there(args: argparse.Namespace, task: str, name: str, place: Path) -> bool:
+    """Whether a run has its result; one of other sizes, or scored on other data, is none."""
+    if not place.exists():
+        return False
+    found = json.loads(place.read_text())
+    base = (HERE / f"{task}.toml").read_text()
+    return (found.get("base"), found.get("changes"), found.get("eval_bytes")) == (base, overrides(TASKS[task][name]), args.eval_bytes)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--flops", type=float, default=3e12, help="training FLOPs of every run")
+    parser.add_argument("--flops", type=float, default=1e13, help="training FLOPs of every run")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--ladder", nargs="*", default=["text"], help="tasks whose base is evaluated in every way")
@@ -106,17 +109,23 @@ def main() -> None:
         for name in TASKS[task]
         if not args.only or any(name.startswith(start) for start in args.only)
     ]
+    failures = []
     try:
         for i, (task, name, seed) in enumerate(wanted):
-            words = "".join(letter if letter.isalnum() else "_" for letter in name)
-            place = args.out / f"{task}-{words}-{seed}-{args.flops:.0e}.json"
-            if place.exists() and json.loads(place.read_text()).get("key") == key(args, task, name):
+            place = report.name_of(args.out, task, name, seed, args.flops)
+            if there(args, task, name, place):
                 continue
             print(f"{i + 1} of {len(wanted)}: {task}, {name}, seed {seed}", file=sys.stderr, flush=True)
-            run(args, task, name, seed, place)
+            try:
+                run(args, task, name, seed, place)
+            except RuntimeError as failure:
+                failures.append(f"{task}, {name}, seed {seed}: {failure}")
+                print(failures[-1], file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         print("interrupted: the results so far follow, and the same command goes on", file=sys.stderr)
     report.write(args.out, args.flops)
+    if failures:
+        sys.exit("\n".join(["not measured:", *failures]))
 
 
 if __name__ == "__main__":
