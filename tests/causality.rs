@@ -24,19 +24,21 @@ fn models() -> Vec<ModelConfig> {
     vec![two, three, four, linear, cross, extended, four_extended]
 }
 
-/// Models that do not see everything, and how far back the byte at t sees: the logits at t depend on the bytes from
-/// `first(t)` on.
-fn short_sighted() -> Vec<(ModelConfig, fn(usize) -> usize)> {
+/// The first byte that the logits at a place depend on.
+type First = fn(usize) -> usize;
+
+/// Models that do not see everything, and how far back they do.
+fn short_sighted() -> Vec<(ModelConfig, First)> {
     let mut windowed = hierarchy(&[(1, 16, 2, 2)], 24);
     windowed.levels[0].window = 4;
     // Two blocks of three units each before the own one, whose input is the byte before.
-    let window_first: fn(usize) -> usize = |t| (t + 1).saturating_sub(8);
+    let window_first: First = |t| (t + 1).saturating_sub(8);
     let mut local = hierarchy(&[(4, 16, 0, 2), (1, 16, 2, 2)], 24);
-    let local_first: fn(usize) -> usize = |t| t / 4 * 4;
+    let local_first: First = |t| t / 4 * 4;
     let alone = local.clone();
     local.cross_patch = 2;
     // Patch k - 2 through its last two units, whose inputs are the bytes before them.
-    let cross_first: fn(usize) -> usize = |t| (t / 4 * 4).saturating_sub(8 - 1);
+    let cross_first: First = |t| (t / 4 * 4).saturating_sub(8 - 1);
     vec![(windowed, window_first), (local, cross_first), (alone, local_first)]
 }
 

@@ -167,7 +167,7 @@ def table(rows: list[dict]) -> str:
                          f"{'' if alone is None else f'{alone:.2f}'} | {row['mfu'] * 100:.0f} % |")
     lines += ["", "| exponent over the length | step | attention FLOPs | attention time | memory |", "| --- | ---: | ---: | ---: | ---: |"]
     for name in dict.fromkeys(row["name"] for row in rows):
-        # The picture has another patch than its length asks for.
+        # The others have another patch than their lengths ask for.
         here = [row for row in rows if row["name"] == name and (row["length"] in CUBES or name == "flat")]
         found = (exponent(here, key) for key in ("seconds", "attention_flops", "attention_seconds", "peak_gib"))
         lines.append(f"| {name} | " + " | ".join("" if value is None else f"{value:.2f}" for value in found) + " |")

@@ -212,6 +212,17 @@ fn windowed(q: &Tensor, k: &Tensor, v: &Tensor, window: i64, pass: &Pass<'_>) ->
     joined.reshape([rows, heads, stretches * window, width]).narrow(2, 0, n)
 }
 
+/// Rows that libtorch's kernels on CUDA take at once: a dimension of their grids has no more.
+const CUDA_ROWS: i64 = 65_535;
+
 fn sdpa(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>, dropout: f64, causal: bool) -> Tensor {
-    Tensor::scaled_dot_product_attention(q, k, v, mask, dropout, causal, None, false)
+    let attend = |q: &Tensor, k: &Tensor, v: &Tensor| {
+        Tensor::scaled_dot_product_attention(q, k, v, mask, dropout, causal, None, false)
+    };
+    if !q.device().is_cuda() || q.size()[0] <= CUDA_ROWS {
+        return attend(q, k, v);
+    }
+    let [q, k, v] = [q, k, v].map(|x| x.split(CUDA_ROWS, 0));
+    let parts: Vec<Tensor> = q.iter().zip(k.iter().zip(&v)).map(|(q, (k, v))| attend(q, k, v)).collect();
+    Tensor::cat(&parts, 0)
 }
