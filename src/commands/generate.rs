@@ -64,7 +64,7 @@ pub fn run(args: GenerateArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     };
     let kept = kept_bytes(args.keep.as_deref(), prompt.len(), adapter.as_ref())?;
     let length = length(&args, &file.model, adapter.as_ref())?;
-    check_room(kept, length, file.model.context)?;
+    check_room(kept, length)?;
     let request = Request { prompt: prompt[..kept].to_vec(), length, count: args.count, sample: settings(&args) };
     let started = Instant::now();
     let sequences = generate(&model, &request, progress)?;
@@ -179,13 +179,7 @@ fn length(args: &GenerateArgs, model: &ModelConfig, adapter: &dyn Adapter) -> me
 }
 
 /// Refuses a prompt after which there is nothing to generate.
-fn check_room(kept: usize, length: usize, context: usize) -> megabyte::Result<()> {
-    if kept >= context {
-        return Err(Error::Usage(format!(
-            "the prompt is {kept} bytes, and the context of {context} must hold it and a byte more: keep less of it, such as --keep {}",
-            context / 2
-        )));
-    }
+fn check_room(kept: usize, length: usize) -> megabyte::Result<()> {
     if kept >= length {
         return Err(Error::Usage(format!(
             "a length of {length} bytes leaves nothing to generate after the {kept} bytes of the prompt: ask for more with --length or --seconds, or keep less with --keep"

@@ -15,7 +15,7 @@ pub struct Request {
     /// The bytes to continue.
     pub prompt: Vec<u8>,
     /// Bytes of each sequence, the prompt included. Beyond the context the older half of what was seen is forgotten
-    /// whenever the context is full.
+    /// whenever the context is full; of a longer prompt too.
     pub length: usize,
     /// How many sequences, each with draws of its own.
     pub count: usize,
@@ -53,14 +53,6 @@ impl Drop for Threads {
 pub fn generate(model: &Megabyte, request: &Request, progress: &dyn Progress) -> Result<Vec<Vec<u8>>> {
     let Request { prompt, length, count, sample } = request;
     sample.validate()?;
-    let context = model.config().context;
-    if prompt.len() >= context && prompt.len() < *length {
-        let reason = format!(
-            "the prompt is {} bytes, and the context of {context} must hold it and a byte more: keep less of it",
-            prompt.len()
-        );
-        return Err(Error::Usage(reason));
-    }
     let mut sequences = vec![prompt.clone(); *count];
     if prompt.len() >= *length || *count == 0 {
         sequences.iter_mut().for_each(|sequence| sequence.truncate(*length));
@@ -72,7 +64,8 @@ pub fn generate(model: &Megabyte, request: &Request, progress: &dyn Progress) ->
     let mut ended = vec![false; *count];
     let mut engine = Engine::new(model, *count);
     let widen = |bytes: &[u8]| -> Vec<i64> { bytes.iter().map(|&byte| i64::from(byte)).collect() };
-    let mut logits = engine.prefill(&vec![widen(prompt); *count])?;
+    let context = model.config().context;
+    let mut logits = engine.prefill(&vec![widen(&prompt[seen_from(model, prompt.len())..]); *count])?;
     // Every row goes on in the engine, the ended ones with a byte that nobody reads.
     let mut fed: Vec<Vec<u8>> = sequences.clone();
     progress.start("generate", (length - prompt.len()) as u64);
@@ -98,12 +91,21 @@ pub fn generate(model: &Megabyte, request: &Request, progress: &dyn Progress) ->
         logits = if engine.len() + 1 < context {
             engine.push(&drawn)?
         } else {
-            // A whole number of patches stays, about half the context.
-            let patch = model.config().patch_size();
-            let keep = (context / 2 / patch * patch).max(context.min(2) - 1);
-            let kept: Vec<Vec<i64>> = fed.iter().map(|bytes| widen(&bytes[bytes.len() - keep..])).collect();
+            let from = seen_from(model, at + 1);
+            let kept: Vec<Vec<i64>> = fed.iter().map(|bytes| widen(&bytes[from..])).collect();
             engine.prefill(&kept)?
         };
     }
     Ok(sequences)
+}
+
+/// Where what the model sees begins, of a sequence of `length` bytes: at 0 until the context is full. Then, and whenever
+/// it is again, a whole number of patches stays, about half the context.
+fn seen_from(model: &Megabyte, length: usize) -> usize {
+    let (context, patch) = (model.config().context, model.config().patch_size());
+    let keep = (context / 2 / patch * patch).max(context.min(2) - 1);
+    match length.checked_sub(context) {
+        None => 0,
+        Some(over) => (over + 1).next_multiple_of(context - keep),
+    }
 }
