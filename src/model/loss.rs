@@ -18,15 +18,6 @@ pub fn to_device(batch: &Batch, device: Device) -> Result<Tensor> {
     Ok(symbols.f_to_device_(device, Kind::Int16, true, false)?.to_kind(Kind::Int64))
 }
 
-/// Sum of the nats of all symbols (B, T) that a pass predicts and that are not padding: a scalar in float32 or wider,
-/// all of whose graph is kept. [`super::gradients::accumulate`] trains in less memory.
-pub fn total_nats(model: &Megabyte, symbols: &Tensor, dropout: f64) -> Result<Tensor> {
-    // Padding stands only after the end of a row, where nothing that is scored sees it; any symbol will do.
-    let logits = model.forward(&symbols.clamp_min(0), dropout)?;
-    let predicted = logits.size()[1];
-    Ok(nats(&logits, &symbols.narrow(1, symbols.size()[1] - predicted, predicted), Reduction::Sum))
-}
-
 /// Nats of every symbol: (B, T), 0 for padding. Memory grows with T at the first level only.
 pub fn each_nats(model: &Megabyte, symbols: &Tensor) -> Result<Tensor> {
     model.check(symbols)?;

@@ -31,3 +31,12 @@ pub fn random_symbols(config: &ModelConfig, rows: usize, length: usize, seed: u6
     tch::manual_seed(seed as i64);
     Tensor::randint(config.vocab as i64, [rows as i64, length as i64], (Kind::Int64, Device::Cpu))
 }
+
+/// The nats of all symbols (B, T) that one forward pass predicts, with the graph of all of it: the plain way, beside what
+/// the library does in parts.
+pub fn total_nats(model: &Megabyte, symbols: &Tensor) -> Tensor {
+    let logits = model.forward(symbols, 0.0).unwrap();
+    let [rows, predicted, vocab] = logits.size()[..] else { panic!("logits are (B, n, V)") };
+    let targets = symbols.narrow(1, symbols.size()[1] - predicted, predicted).reshape([rows * predicted]);
+    logits.view([-1, vocab]).cross_entropy_loss(&targets, None::<&Tensor>, tch::Reduction::Sum, -1, 0.0)
+}
