@@ -5,7 +5,8 @@ use tch::{Device, Kind, Tensor};
 use super::config::ModelConfig;
 use super::rotary::Rotary;
 
-/// One block's keys and values: room for every unit of a parent, behind that for the last units of the parent before.
+/// One block's keys and values: room for every unit of a parent, behind that for the last units of the parent before;
+/// or for twice the window, where units attend to no more than that.
 #[derive(Debug)]
 pub struct KvCache {
     /// (S, H, r + N, E) each: places 0..r are for the parent before, the parent's own units follow.
@@ -15,31 +16,55 @@ pub struct KvCache {
     room_before: i64,
     /// Of the parent before: r, or 0 where there is none.
     before: i64,
-    /// Of the parent itself.
+    /// Of the parent itself, those that were not forgotten.
     len: i64,
+    /// Units that the next ones attend to at most.
+    window: i64,
 }
 
 impl KvCache {
-    fn new(shape: [i64; 4], room_before: i64, kind: Kind, device: Device) -> Self {
+    /// Room for the last of `units`, at least those of a `window` if that is above 0.
+    fn new(shape: [i64; 4], room_before: i64, window: i64, kind: Kind, device: Device) -> Self {
         let [rows, heads, units, width] = shape;
-        let empty = || Tensor::zeros([rows, heads, room_before + units, width], (kind, device));
-        KvCache { keys: empty(), values: empty(), room_before, before: 0, len: 0 }
+        let window = if window > 0 { window.min(units) } else { units };
+        let room = room_before + units.min(2 * window);
+        let empty = || Tensor::zeros([rows, heads, room, width], (kind, device));
+        KvCache { keys: empty(), values: empty(), room_before, before: 0, len: 0, window }
     }
 
-    /// How many units it holds.
+    /// How many units it holds: all that were seen, or at least the last of a window.
     pub fn seen(&self) -> i64 {
         self.before + self.len
     }
 
-    /// Adds keys and values (S, H, n, E) and gives all that it holds then: (S, H, seen, E) each.
+    /// Adds keys and values (S, H, n, E) and gives those that the new units attend to: (S, H, m, E) each, m at least n,
+    /// and all that were seen where there is no window.
     pub fn extend(&mut self, keys: &Tensor, values: &Tensor) -> (Tensor, Tensor) {
         let n = keys.size()[2];
         let end = self.room_before + self.len;
+        if end + n > self.keys.size()[2] {
+            return self.move_on(keys, values);
+        }
         self.keys.narrow(2, end, n).copy_(keys);
         self.values.narrow(2, end, n).copy_(values);
         self.len += n;
         let all = |held: &Tensor| held.narrow(2, self.room_before - self.before, self.seen());
         (all(&self.keys), all(&self.values))
+    }
+
+    /// The same where the room is full: what stands before the window is forgotten.
+    fn move_on(&mut self, keys: &Tensor, values: &Tensor) -> (Tensor, Tensor) {
+        debug_assert!(self.room_before == 0, "a level with a window has no parent before");
+        let [keys, values] = [(&mut self.keys, keys), (&mut self.values, values)].map(|(held, new)| {
+            let stays = self.len.min(self.window);
+            let all = Tensor::cat(&[held.narrow(2, self.len - stays, stays), new.shallow_clone()], 2);
+            let count = all.size()[2];
+            let kept = count.min(self.window);
+            held.narrow(2, 0, kept).copy_(&all.narrow(2, count - kept, kept));
+            all
+        });
+        self.len = keys.size()[2].min(self.window);
+        (keys, values)
     }
 
     /// Forgets everything.
@@ -79,7 +104,7 @@ impl LevelCache {
         let before = config.reach_back(l) as i64;
         let block = |units: usize| {
             let shape = [rows, level.n_head, units, level.n_embd / level.n_head].map(|dimension| dimension as i64);
-            KvCache::new(shape, before, kind, device)
+            KvCache::new(shape, before, level.window as i64, kind, device)
         };
         let all = config.units(l);
         let blocks = if config.latents > 0 {
