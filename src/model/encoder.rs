@@ -71,7 +71,7 @@ impl Encoder {
         let codes = codes.narrow(1, halo, bytes - halo);
         let units = codes.reshape([sequences, (bytes - halo) / self.unit, -1]);
         match &self.embed {
-            Some(embed) => units.to_kind(kind).linear(&embed.to_kind(kind), None::<&Tensor>).to_kind(embed.kind()),
+            Some(embed) => units.to_kind(kind).linear(&embed.to_kind(kind), None::<&Tensor>).to_kind(units.kind()),
             None => units,
         }
     }
@@ -86,6 +86,13 @@ impl Encoder {
         }
         let pad = self.pad.view([1, 1, -1]).expand([sequences, 1, -1], false);
         if bytes == 0 { pad } else { Tensor::cat(&[pad, self.units(before, 0, kind)], 1) }
+    }
+
+    pub(super) fn freeze(&mut self, kind: Kind) {
+        if let Some(embed) = &mut self.embed {
+            *embed = embed.detach().to_kind(kind);
+        }
+        self.convolutions.iter_mut().for_each(|convolution| convolution.freeze(kind));
     }
 }
 
@@ -114,5 +121,10 @@ impl Convolution {
         let (weight, bias) = (self.weight.to_kind(kind), cast(&self.bias, kind));
         let found = padded.conv1d(&weight, bias, [1], [0], [1], 1).relu().transpose(1, 2);
         codes + found
+    }
+
+    fn freeze(&mut self, kind: Kind) {
+        self.weight = self.weight.detach().to_kind(kind);
+        self.bias = self.bias.as_ref().map(|bias| bias.detach().to_kind(kind));
     }
 }

@@ -16,7 +16,7 @@ pub struct Megabyte {
     params: Parameters,
     /// Those with parameters: a first level without blocks only says where patches begin.
     levels: Vec<Level>,
-    /// (V, D of the last level), where it is not the byte table.
+    /// (V, D of the last level), where it is not the byte table or is a cast copy of it.
     output: Option<Tensor>,
     kind: Kind,
     device: Device,
@@ -71,6 +71,7 @@ impl Megabyte {
         for level in &mut self.levels {
             level.freeze(self.kind);
         }
+        self.output = Some(self.output_matrix().detach().to_kind(self.kind));
     }
 
     /// Logits (B, T, V), float32 or wider, of symbols (B, T): position t's are for symbol t given those before it. With
@@ -131,8 +132,11 @@ impl Megabyte {
 
     /// The last level's output (…, D) to logits (…, V) in float32 or wider (equation 6).
     pub(crate) fn logits(&self, out: &Tensor) -> Tensor {
+        out.linear(&self.output_matrix().to_kind(out.kind()), None::<&Tensor>).to_kind(self.params.kind())
+    }
+
+    fn output_matrix(&self) -> &Tensor {
         let last = self.level(self.config.levels.len() - 1);
-        let matrix = self.output.as_ref().or(last.byte_table()).expect("an output matrix or a table that is one");
-        out.linear(&matrix.to_kind(out.kind()), None::<&Tensor>).to_kind(matrix.kind())
+        self.output.as_ref().or(last.byte_table()).expect("an output matrix or a table that is one")
     }
 }

@@ -149,6 +149,12 @@ impl Level {
     }
 
     pub(super) fn freeze(&mut self, kind: Kind) {
+        if let Some(from_parent) = &mut self.from_parent {
+            *from_parent = from_parent.detach().to_kind(kind);
+        }
+        if let Some(encoder) = &mut self.encoder {
+            encoder.freeze(kind);
+        }
         for block in &mut self.blocks {
             block.freeze(kind);
         }

@@ -6,6 +6,7 @@
 mod attention;
 mod block;
 pub(crate) mod cache;
+mod check;
 mod config;
 mod cost;
 mod encoder;

@@ -37,6 +37,11 @@ impl Parameters {
         tensor
     }
 
+    /// The type of all of them.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Name and tensor, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.entries.iter().map(|(name, tensor)| (name.as_str(), tensor))
