@@ -14,30 +14,30 @@ def level(l: int, **keys: int) -> dict:
 
 IMAGE = {
     "base": {},
-    "without local model": level(0, unit=12, n_embd=240, n_layer=4, n_head=4) | level(1, n_layer=0) | {"model.cross_patch": 0},
-    "without global model": level(0, n_layer=0),
+    "without local model": level(0, unit=12, n_embd=168, n_layer=4, n_head=4) | level(1, n_layer=0) | {"model.cross_patch": 0},
+    "without global model": level(0, n_layer=0) | level(1, n_layer=3),
     "without cross-patch attention": {"model.cross_patch": 0},
     "with convolutions": {"model.conv_encoder": "true"},
     "patches of 12": {"data.patch": 2} | level(0, unit=12, n_embd=96),
-    "patches of 192": {"data.patch": 8} | level(0, unit=192, n_embd=384),
+    "patches of 192": {"data.patch": 8} | level(0, unit=192, n_embd=384, n_layer=2),
     "small global, large local": level(0, n_embd=96) | level(1, n_layer=3),
-    "large global, small local": level(0, n_embd=384) | level(1, n_layer=1),
+    "large global, small local": level(0, n_embd=288) | level(1, n_layer=1),
     "raster scan": {"data.scan": "raster"},
 }
 
 TEXT = {
     "base": {},
-    "without local model": level(0, unit=4, n_embd=224, n_layer=5) | level(1, n_layer=0),
+    "without local model": level(0, unit=4, n_embd=96) | level(1, n_layer=0),
     "without global model": level(0, n_layer=0) | level(1, n_layer=4) | {"model.cross_patch": 8},
     "with cross-patch attention": {"model.cross_patch": 8},
     "with convolutions": {"model.conv_encoder": "true"},
-    "patches of 4": level(0, unit=4, n_embd=192),
-    "patches of 16": level(0, unit=16, n_embd=384, n_head=6),
-    "small global, large local": level(0, n_embd=128) | level(1, n_layer=3),
-    "large global, small local": level(0, n_embd=384, n_layer=3, n_head=6) | level(1, n_layer=1),
-    "Transformer, context 512": {"model.context": 512, "flat": {"n_embd": 128, "n_layer": 3, "n_head": 2}},
-    "Transformer, window 256": {"flat": {"n_embd": 128, "n_layer": 4, "n_head": 2, "window": 256}},
-    "PerceiverAR, 512 latents": {"model.latents": 512, "flat": {"n_embd": 128, "n_layer": 3, "n_head": 2}},
+    "patches of 4": level(0, unit=4, n_embd=96, n_layer=3),
+    "patches of 16": level(0, unit=16, n_embd=192, n_head=3),
+    "small global, large local": level(0, n_embd=96) | level(1, n_layer=3),
+    "large global, small local": level(0, n_embd=192, n_layer=3, n_head=3) | level(1, n_layer=1),
+    "Transformer, context 256": {"model.context": 256, "flat": {"n_embd": 64, "n_layer": 3, "n_head": 2}},
+    "Transformer, window 256": {"flat": {"n_embd": 64, "n_layer": 3, "n_head": 2, "window": 256}},
+    "PerceiverAR, 512 latents": {"model.latents": 512, "flat": {"n_embd": 64, "n_layer": 2, "n_head": 2}},
 }
 
 TASKS = {"image": IMAGE, "text": TEXT}
@@ -52,8 +52,8 @@ DIRECTIONS = [
     ("text", "base", "without local model", "the local model is needed"),
     ("text", "base", "without global model", "the global model is needed"),
     ("text", "large global, small local", "small global, large local", "a larger share for the global model is better"),
-    ("text", "base", "Transformer, context 512", "MEGABYTE is better than a Transformer of short context"),
-    ("text", "Transformer, context 512", "PerceiverAR, 512 latents", "PerceiverAR is worse than a Transformer"),
+    ("text", "base", "Transformer, context 256", "MEGABYTE is better than a Transformer of short context"),
+    ("text", "Transformer, context 256", "PerceiverAR, 512 latents", "PerceiverAR is worse than a Transformer"),
 ]
 
 # What the paper (tables 10 and 12) or SpaceByte (table 1) found to make next to no difference: at most this share of the
