@@ -45,7 +45,7 @@ bench: build ## measure this project's parts, then beside other implementations
 	.venv/bin/python benches/data/run.py
 	.venv/bin/python benches/peers/run.py
 
-ablations: build ## the paper's ablations at a size for a CPU, three seeds each: benches/ablations/results/table.md, some hours
+ablations: build ## the paper's ablations at a size for a CPU, three seeds each: benches/ablations/results/table.md, about two hours
 	.venv/bin/pip install --quiet -r benches/ablations/requirements.txt
 	for name in cifar10 enwik8; do test -e "data/$$name" || target/release/megabyte download "$$name" --out "data/$$name"; done
 	.venv/bin/python benches/ablations/run.py
