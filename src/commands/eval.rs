@@ -4,7 +4,7 @@ use std::path::Path;
 
 use megabyte::config::DataConfig;
 use megabyte::data::{self, Dataset, Split};
-use megabyte::density::{self, Baseline, EvalOptions, Evaluation, Protocol};
+use megabyte::density::{self, Baseline, Curve, EvalOptions, Evaluation, Protocol};
 use megabyte::modality::Layout;
 use megabyte::model::folder;
 use megabyte::progress::Progress;
@@ -20,6 +20,7 @@ struct Found {
     split: String,
     #[serde(flatten)]
     evaluation: Evaluation,
+    curves: Vec<Curve>,
     device: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     baselines: Option<Vec<Baseline>>,
@@ -35,7 +36,7 @@ pub fn run(args: EvalArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let (split, dataset) = open(&args, &file.layout, progress)?;
 
     let options = EvalOptions { batch: args.batch, limit_bytes: args.limit_bytes, inference };
-    let evaluation = density::evaluate(&model, &dataset, options, progress)?;
+    let (evaluation, curves) = density::examine(&model, &dataset, options, progress)?;
     let baselines = args.baselines.then(|| {
         let items = density::scored_items(&dataset, file.model.context, args.limit_bytes);
         density::classical(&file.layout, items.iter().map(|item| item.bytes))
@@ -44,6 +45,7 @@ pub fn run(args: EvalArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         model: place.display().to_string(),
         split,
         evaluation,
+        curves,
         device: device::name(device),
         baselines: baselines.transpose()?,
     };

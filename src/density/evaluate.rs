@@ -7,10 +7,12 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::{Inference, Protocol, Window};
-use crate::data::{Batch, Dataset, END, Item, PAD};
+use super::curves::{Curve, Curves};
+use super::scoring::{self, Document, Scored, scored_items};
+use super::{Inference, Protocol};
+use crate::data::Dataset;
 use crate::modality::Modality;
-use crate::model::{Megabyte, loss};
+use crate::model::Megabyte;
 use crate::progress::Progress;
 use crate::{Error, Result};
 
@@ -54,27 +56,6 @@ pub struct Evaluation {
     pub seconds: f64,
 }
 
-/// The bytes of a data set that an evaluation of about `limit_bytes` reads: whole windows of `context` symbols from
-/// the front, 0 for all.
-pub fn scored_items(dataset: &Dataset, context: usize, limit_bytes: u64) -> Vec<Item<'_>> {
-    let mut left = if limit_bytes == 0 { u64::MAX } else { limit_bytes };
-    let mut items = Vec::new();
-    for i in 0..dataset.len() {
-        if left == 0 {
-            break;
-        }
-        let item = dataset.item(i);
-        let windows = left.div_ceil(context as u64).saturating_mul(context as u64);
-        if (item.bytes.len() as u64) > windows {
-            items.push(Item { bytes: &item.bytes[..windows as usize], ends: false });
-            break;
-        }
-        left = left.saturating_sub(item.bytes.len() as u64);
-        items.push(item);
-    }
-    items
-}
-
 /// Scores a data set. Fails on an empty one, and when `progress` says stop.
 pub fn evaluate(
     model: &Megabyte,
@@ -82,50 +63,57 @@ pub fn evaluate(
     options: EvalOptions,
     progress: &dyn Progress,
 ) -> Result<Evaluation> {
+    evaluate_each(model, dataset, options, progress, &mut |_| {})
+}
+
+/// As [`evaluate`], with bits per byte by what the places of bytes mean.
+pub fn examine(
+    model: &Megabyte,
+    dataset: &Dataset,
+    options: EvalOptions,
+    progress: &dyn Progress,
+) -> Result<(Evaluation, Vec<Curve>)> {
+    let mut curves = Curves::new(model.config().patch_size());
+    let evaluation = evaluate_each(model, dataset, options, progress, &mut |scored| curves.add(scored))?;
+    Ok((evaluation, curves.finish()))
+}
+
+fn evaluate_each(
+    model: &Megabyte,
+    dataset: &Dataset,
+    options: EvalOptions,
+    progress: &dyn Progress,
+    each: &mut dyn FnMut(&Scored),
+) -> Result<Evaluation> {
     let started = Instant::now();
     let config = model.config();
     let protocol = Protocol::new(options.inference, config)?;
     let items = scored_items(dataset, config.context, options.limit_bytes);
+    let documents: Vec<Document<'_>> = items.iter().map(|item| Document::new(*item, config.vocab)).collect();
 
     // Bytes and nats of each stretch of a context: windows that overlap are no independent samples, stretches nearly.
     let mut sums: Vec<(u64, f64)> = Vec::new();
-    let mut windows: Vec<Shown<'_>> = Vec::new();
-    for item in &items {
-        let document = Document { bytes: item.bytes, ends: item.ends && config.vocab == 257, first_sum: sums.len() };
+    let mut first_sums = Vec::with_capacity(documents.len());
+    for document in &documents {
+        first_sums.push(sums.len());
         sums.resize(sums.len() + document.symbols().div_ceil(config.context), (0, 0.0));
-        windows.extend(protocol.windows(document.symbols()).into_iter().map(|window| Shown { document, window }));
     }
-    if windows.is_empty() {
+    if sums.is_empty() {
         return Err(Error::Usage("there is nothing to evaluate: the data set is empty".to_owned()));
     }
     progress.start("evaluate", items.iter().map(|item| item.bytes.len() as u64).sum());
-
-    let _guard = tch::no_grad_guard();
     let mut end_nats = 0.0;
-    for group in windows.chunks(options.batch.max(1)) {
-        if progress.cancelled() {
-            return Err(Error::Interrupted);
+    // float64 sums in the order of the windows, so that the batch changes nothing that shows
+    let windows = scoring::score(model, &protocol, &documents, options.batch, progress, &mut |scored| {
+        let sum = &mut sums[first_sums[scored.document] + scored.place / config.context];
+        sum.1 += scored.nats;
+        if scored.is_byte {
+            sum.0 += 1;
+        } else {
+            end_nats += scored.nats;
         }
-        let batch = to_batch(group, config.patch_size());
-        let nats = loss::each_nats(model, &loss::to_device(&batch, model.device())?)?;
-        // float64 sums in the order of the windows, so that the batch changes nothing that shows
-        let nats = Vec::<f64>::try_from(nats.to_kind(tch::Kind::Double).view(-1))?;
-        let mut bytes = 0;
-        for (row, Shown { document, window }) in nats.chunks(batch.cols).zip(group) {
-            for i in window.scored() {
-                let nats = row[i - window.start];
-                let sum = &mut sums[document.first_sum + i / config.context];
-                sum.1 += nats;
-                if i < document.bytes.len() {
-                    sum.0 += 1;
-                    bytes += 1;
-                } else {
-                    end_nats += nats;
-                }
-            }
-        }
-        progress.advance(bytes);
-    }
+        each(&scored);
+    })?;
 
     let bytes: u64 = sums.iter().map(|(bytes, _)| bytes).sum();
     let nats: f64 = sums.iter().map(|(_, nats)| nats).sum();
@@ -145,7 +133,7 @@ pub fn evaluate(
         std_error: std_error(&sums, nats / bytes as f64) / std::f64::consts::LN_2,
         word_perplexity: (words > 0).then(|| (bits_per_byte * bytes as f64 / words as f64).exp2()),
         protocol,
-        windows: windows.len() as u64,
+        windows,
         seconds: started.elapsed().as_secs_f64(),
     })
 }
@@ -170,41 +158,6 @@ impl Evaluation {
         sum.bits_per_byte = sum.nats / (std::f64::consts::LN_2 * sum.bytes as f64);
         Some(sum)
     }
-}
-
-/// A document as the model sees it.
-#[derive(Clone, Copy)]
-struct Document<'a> {
-    bytes: &'a [u8],
-    /// Whether the symbol of its end is scored.
-    ends: bool,
-    /// The number of stretches in the documents before it.
-    first_sum: usize,
-}
-
-impl Document<'_> {
-    fn symbols(&self) -> usize {
-        self.bytes.len() + usize::from(self.ends)
-    }
-}
-
-/// A window and what it is a window of.
-struct Shown<'a> {
-    document: Document<'a>,
-    window: Window,
-}
-
-/// Rows padded to the longest, in whole patches.
-fn to_batch(windows: &[Shown<'_>], patch: usize) -> Batch {
-    let longest = windows.iter().map(|shown| shown.window.end - shown.window.start).max().unwrap_or(0);
-    let cols = longest.next_multiple_of(patch);
-    let mut symbols = vec![PAD; windows.len() * cols];
-    for (row, Shown { document, window }) in symbols.chunks_mut(cols).zip(windows) {
-        for (place, i) in row.iter_mut().zip(window.start..window.end) {
-            *place = document.bytes.get(i).map_or(END, |&byte| i16::from(byte));
-        }
-    }
-    Batch { symbols, rows: windows.len(), cols }
 }
 
 /// Standard error of a ratio of sums, in nats a byte (linearised: Cochran, Sampling Techniques, 6.3).
