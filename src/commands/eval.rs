@@ -36,7 +36,7 @@ pub fn run(args: EvalArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let (split, dataset) = open(&args, &file.layout, progress)?;
 
     let options = EvalOptions { batch: args.batch, limit_bytes: args.limit_bytes, inference };
-    let (evaluation, curves) = density::examine(&model, &dataset, options, progress)?;
+    let density::Examined { evaluation, curves, .. } = density::examine(&model, &dataset, options, None, progress)?;
     let baselines = args.baselines.then(|| {
         let items = density::scored_items(&dataset, file.model.context, args.limit_bytes);
         density::classical(&file.layout, items.iter().map(|item| item.bytes))

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::container::{self, Content, Expanded, Found, Record};
-use super::manifest::{Manifest, difference};
+use super::manifest::{Manifest, Skipped, difference};
 use super::prepare::encode;
 use super::shard::Shard;
 use super::split::Split;
@@ -44,7 +44,7 @@ struct Place {
 #[derive(Debug)]
 enum Part {
     Shard(Shard),
-    Memory { name: String, bytes: Vec<u8>, ends: bool },
+    Memory { name: String, source: String, bytes: Vec<u8>, ends: bool },
 }
 
 impl Dataset {
@@ -78,13 +78,30 @@ impl Dataset {
     /// A file that can't be used is an error that names it; in an archive, what can't be used is left out.
     pub fn from_files(files: &[PathBuf], layout: &Layout) -> Result<Self> {
         let adapter = layout.adapter();
-        let parts = files.par_iter().map(|path| documents(path, layout, adapter.as_ref()));
+        let parts = files.par_iter().map(|path| documents(path, &path.display().to_string(), layout, adapter.as_ref()));
         Ok(Self::new(layout.clone(), parts.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect()))
+    }
+
+    /// As [`from_files`](Self::from_files), for files that go by names of the caller's choice; those that can't be used
+    /// are left out and given back with the reasons.
+    pub(super) fn from_usable(files: &[(&Path, &str)], layout: &Layout) -> (Self, Vec<Skipped>) {
+        let adapter = layout.adapter();
+        let read = |&(path, name): &(&Path, &str)| documents(path, name, layout, adapter.as_ref());
+        let (mut parts, mut skipped) = (Vec::new(), Vec::new());
+        for ((path, _), found) in files.iter().zip(files.par_iter().map(read).collect::<Vec<_>>()) {
+            match found {
+                Ok(found) => parts.extend(found),
+                Err(Error::File { path, reason }) => skipped.push(Skipped::new(path.display(), reason)),
+                Err(Error::Io { path, error }) => skipped.push(Skipped::new(path.display(), error.to_string())),
+                Err(error) => skipped.push(Skipped::new(path.display(), error.to_string())),
+            }
+        }
+        (Self::new(layout.clone(), parts), skipped)
     }
 
     /// Byte sequences that are there already, none of which ends a document.
     pub fn from_memory(items: Vec<Vec<u8>>, layout: &Layout) -> Self {
-        let part = |bytes| Part::Memory { name: "memory".to_owned(), bytes, ends: false };
+        let part = |bytes| Part::Memory { name: "memory".to_owned(), source: "memory".to_owned(), bytes, ends: false };
         Self::new(layout.clone(), items.into_iter().map(part).collect())
     }
 
@@ -189,6 +206,26 @@ impl Dataset {
         }
     }
 
+    /// What item `i` comes from: of shards the first folder, or archive, of its name that is no split's, of files in
+    /// memory the folder they are in; `.` where there is none.
+    ///
+    /// # Panics
+    /// Where `i` is not below [`len`](Self::len).
+    pub fn source(&self, i: usize) -> &str {
+        let (part, at) = self.locate(i);
+        match part {
+            Part::Shard(shard) => {
+                let name = shard.name(at);
+                let below = match Split::of_name(name) {
+                    Some(_) => name.split_once('/').map_or(name, |(_, below)| below),
+                    None => name,
+                };
+                below.split_once('/').map_or(".", |(first, _)| first)
+            }
+            Part::Memory { source, .. } => source,
+        }
+    }
+
     /// Reads every payload and compares it with its checksum.
     pub fn verify(&self, progress: &dyn Progress) -> Result<()> {
         progress.start("verify", self.bytes());
@@ -217,28 +254,29 @@ impl Dataset {
     }
 }
 
-/// The documents of one file.
-fn documents(path: &Path, layout: &Layout, adapter: &dyn Adapter) -> Result<Vec<Part>> {
+/// The documents of one file, which goes by a name.
+fn documents(path: &Path, name: &str, layout: &Layout, adapter: &dyn Adapter) -> Result<Vec<Part>> {
     if path.is_dir() {
         return Err(Error::file(path, "is a folder where a file is expected"));
     }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let source = folder.display().to_string();
     let encoded = |name: String, input: &mut dyn Input| {
         let mut bytes = Vec::new();
         encode(adapter, input, &mut bytes)?;
         match bytes.is_empty() {
             true => Err("has no content".to_owned()),
-            false => Ok(Part::Memory { name, bytes, ends: adapter.ends_with_symbol() }),
+            false => Ok(Part::Memory { name, source: source.clone(), bytes, ends: adapter.ends_with_symbol() }),
         }
     };
-    let name = path.display().to_string();
     let mut file = std::fs::File::open(path).at(path)?;
     let (mut parts, mut refused) = (Vec::new(), None);
     let options = container::Options::new(layout.modality(), std::env::temp_dir());
-    let expanded = container::expand(&mut file, &name, &options, &mut |found| {
+    let expanded = container::expand(&mut file, &path.display().to_string(), &options, &mut |found| {
         let (part, encoded) = match found {
             Found::Skipped { name, reason } => (name, Err(reason)),
             Found::Record(Record { name: part, content }) => {
-                let whole = if part.is_empty() { name.clone() } else { format!("{name}/{part}") };
+                let whole = if part.is_empty() { name.to_owned() } else { format!("{name}/{part}") };
                 let encoded = match content {
                     Content::Memory(bytes) => encoded(whole, &mut Cursor::new(bytes)),
                     Content::File(mut file) => encoded(whole, &mut file),
@@ -256,7 +294,7 @@ fn documents(path: &Path, layout: &Layout, adapter: &dyn Adapter) -> Result<Vec<
     match expanded {
         Expanded::NotAContainer => {
             file.rewind().at(path)?;
-            let part = encoded(name, &mut file).map_err(|reason| Error::file(path, reason))?;
+            let part = encoded(name.to_owned(), &mut file).map_err(|reason| Error::file(path, reason))?;
             Ok(vec![part])
         }
         Expanded::Broken(reason) => Err(Error::file(path, reason)),

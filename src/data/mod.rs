@@ -12,6 +12,7 @@
 pub mod container;
 mod dataset;
 pub mod download;
+mod files;
 mod loader;
 mod manifest;
 mod mixture;
@@ -23,6 +24,7 @@ mod split;
 mod writer;
 
 pub use dataset::{Dataset, Item};
+pub use files::Files;
 pub use loader::Loader;
 pub use manifest::{Count, Manifest, Mark, Settings, ShardInfo, Skipped};
 pub use mixture::Mixture;

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
+use super::bits_per_byte;
 use super::scoring::Scored;
+use crate::modality::{Facet, Layout};
 
 /// At most this many groups of places in a patch; larger patches are grouped by ranges of places.
 const MOST_PLACES: usize = 256;
@@ -10,7 +12,8 @@ const MOST_PLACES: usize = 256;
 /// Bits per byte of groups of bytes that together are all bytes that were scored. Ends of documents are in none.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Curve {
-    /// What the bytes are grouped by.
+    /// What the bytes are grouped by: `place in patch`, `bytes before` (in its window, by powers of two), or a
+    /// [`Facet`] of the layout.
     pub by: &'static str,
     /// The groups that have bytes, in their order.
     pub groups: Vec<Group>,
@@ -31,33 +34,64 @@ pub struct Group {
 #[derive(Debug)]
 pub(super) struct Curves {
     patch: usize,
-    places: Sums,
+    by_place: Sums,
+    by_history: Sums,
+    facets: Vec<(Facet, Sums)>,
 }
 
 impl Curves {
-    pub(super) fn new(patch: usize) -> Self {
-        Curves { patch, places: Sums::new(patch.div_ceil(width(patch))) }
+    pub(super) fn new(layout: &Layout, patch: usize, context: usize) -> Self {
+        let facets = layout.facets().into_iter().map(|facet| {
+            let sums = Sums::new(facet.labels.len());
+            (facet, sums)
+        });
+        Curves {
+            patch,
+            by_place: Sums::new(patch.div_ceil(width(patch))),
+            by_history: Sums::new(history(context) + 1),
+            facets: facets.collect(),
+        }
     }
 
     pub(super) fn add(&mut self, scored: &Scored) {
-        if scored.is_byte {
-            self.places.add(scored.seen % self.patch / width(self.patch), scored.nats);
+        if !scored.is_byte {
+            return;
+        }
+        self.by_place.add(scored.seen % self.patch / width(self.patch), scored.nats);
+        self.by_history.add(history(scored.seen), scored.nats);
+        for (facet, sums) in &mut self.facets {
+            sums.add(facet.label(scored.place), scored.nats);
         }
     }
 
     pub(super) fn finish(&self) -> Vec<Curve> {
         let width = width(self.patch);
-        let label = |group: usize| match width {
-            1 => group.to_string(),
-            _ => format!("{}-{}", group * width, ((group + 1) * width).min(self.patch) - 1),
+        let place = |group: usize| range(group * width, ((group + 1) * width).min(self.patch) - 1);
+        let history = |group: usize| match group {
+            0 => "0".to_owned(),
+            _ => range(1 << (group - 1), (1 << group) - 1),
         };
-        vec![self.places.curve("place in patch", label)]
+        let mut curves = vec![self.by_place.curve("place in patch", place)];
+        curves.push(self.by_history.curve("bytes before", history));
+        for (facet, sums) in &self.facets {
+            curves.push(sums.curve(facet.name, |group| facet.labels[group].clone()));
+        }
+        curves
     }
 }
 
 /// Places of a patch in one group.
 fn width(patch: usize) -> usize {
     patch.div_ceil(MOST_PLACES)
+}
+
+/// 0 for 0, 1 for 1, 2 for 2 and 3, 3 for 4 to 7, …
+fn history(seen: usize) -> usize {
+    seen.checked_ilog2().map_or(0, |log| log as usize + 1)
+}
+
+fn range(first: usize, last: usize) -> String {
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
 }
 
 /// Bytes and nats of numbered groups.
@@ -80,7 +114,7 @@ impl Sums {
         let groups = groups.map(|(group, &(bytes, nats))| Group {
             label: label(group),
             bytes,
-            bits_per_byte: nats / (std::f64::consts::LN_2 * bytes as f64),
+            bits_per_byte: bits_per_byte(nats, bytes),
         });
         Curve { by, groups: groups.collect() }
     }

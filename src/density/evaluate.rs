@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::curves::{Curve, Curves};
-use super::scoring::{self, Document, Scored, scored_items};
-use super::{Inference, Protocol};
+use super::scoring::{Document, Scored, Scorer, scored_items};
+use super::tally::{Tally, std_error, total};
+use super::{Inference, Journal, Protocol, bits_per_byte};
 use crate::data::Dataset;
-use crate::modality::Modality;
+use crate::modality::Layout;
 use crate::model::Megabyte;
 use crate::progress::Progress;
 use crate::{Error, Result};
@@ -30,8 +30,9 @@ pub struct EvalOptions {
 /// What an evaluation found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluation {
-    /// What the data is.
-    pub modality: Modality,
+    /// `"modality": …, "layout": {…}`: what the data is, and how files became bytes.
+    #[serde(flatten)]
+    pub layout: Layout,
     /// Stretches of a context, of which the documents consist.
     pub sequences: u64,
     /// Bytes scored; end-of-sequence symbols and padding are none.
@@ -44,6 +45,12 @@ pub struct Evaluation {
     pub bits_per_byte: f64,
     /// Standard error of bits_per_byte over these stretches.
     pub std_error: f64,
+    /// Of pictures, whose bytes are their dimensions: bits_per_byte by another name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bits_per_dimension: Option<f64>,
+    /// Of sound: bits_per_byte times the bytes of a sample of one channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bits_per_sample: Option<f64>,
     /// 2^(bits_per_byte · bytes / words), for text with words as `wc -w` counts them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub word_perplexity: Option<f64>,
@@ -63,79 +70,62 @@ pub fn evaluate(
     options: EvalOptions,
     progress: &dyn Progress,
 ) -> Result<Evaluation> {
-    evaluate_each(model, dataset, options, progress, &mut |_| {})
+    evaluate_each(model, dataset, options, None, progress, &mut |_| {}).map(|(evaluation, _)| evaluation)
 }
 
-/// As [`evaluate`], with bits per byte by what the places of bytes mean.
-pub fn examine(
+/// As [`evaluate`], showing `each` every symbol, and with the sums behind the result.
+pub(super) fn evaluate_each(
     model: &Megabyte,
     dataset: &Dataset,
     options: EvalOptions,
-    progress: &dyn Progress,
-) -> Result<(Evaluation, Vec<Curve>)> {
-    let mut curves = Curves::new(model.config().patch_size());
-    let evaluation = evaluate_each(model, dataset, options, progress, &mut |scored| curves.add(scored))?;
-    Ok((evaluation, curves.finish()))
-}
-
-fn evaluate_each(
-    model: &Megabyte,
-    dataset: &Dataset,
-    options: EvalOptions,
+    journal: Option<&mut Journal>,
     progress: &dyn Progress,
     each: &mut dyn FnMut(&Scored),
-) -> Result<Evaluation> {
+) -> Result<(Evaluation, Tally)> {
     let started = Instant::now();
     let config = model.config();
     let protocol = Protocol::new(options.inference, config)?;
     let items = scored_items(dataset, config.context, options.limit_bytes);
     let documents: Vec<Document<'_>> = items.iter().map(|item| Document::new(*item, config.vocab)).collect();
-
-    // Bytes and nats of each stretch of a context: windows that overlap are no independent samples, stretches nearly.
-    let mut sums: Vec<(u64, f64)> = Vec::new();
-    let mut first_sums = Vec::with_capacity(documents.len());
-    for document in &documents {
-        first_sums.push(sums.len());
-        sums.resize(sums.len() + document.symbols().div_ceil(config.context), (0, 0.0));
-    }
-    if sums.is_empty() {
+    let mut tally = Tally::new(&documents, config.context);
+    if tally.all().is_empty() {
         return Err(Error::Usage("there is nothing to evaluate: the data set is empty".to_owned()));
     }
     progress.start("evaluate", items.iter().map(|item| item.bytes.len() as u64).sum());
-    let mut end_nats = 0.0;
+    let scorer = Scorer { model, protocol, batch: options.batch, progress };
     // float64 sums in the order of the windows, so that the batch changes nothing that shows
-    let windows = scoring::score(model, &protocol, &documents, options.batch, progress, &mut |scored| {
-        let sum = &mut sums[first_sums[scored.document] + scored.place / config.context];
-        sum.1 += scored.nats;
-        if scored.is_byte {
-            sum.0 += 1;
-        } else {
-            end_nats += scored.nats;
-        }
+    let windows = scorer.score(&documents, journal, &mut |scored| {
+        tally.add(&scored);
         each(&scored);
     })?;
 
-    let bytes: u64 = sums.iter().map(|(bytes, _)| bytes).sum();
-    let nats: f64 = sums.iter().map(|(_, nats)| nats).sum();
-    let bits_per_byte = nats / (std::f64::consts::LN_2 * bytes as f64);
-    let modality = dataset.layout().modality();
-    let words: u64 = match modality {
-        Modality::Text => items.iter().map(|item| count_words(item.bytes)).sum(),
+    let (bytes, nats) = total(tally.all());
+    let bits_per_byte = bits_per_byte(nats, bytes);
+    let layout = dataset.layout().clone();
+    let words: u64 = match layout {
+        Layout::Text(_) => items.iter().map(|item| count_words(item.bytes)).sum(),
         _ => 0,
     };
-    Ok(Evaluation {
-        modality,
-        sequences: sums.len() as u64,
+    let bits_per_sample = match &layout {
+        Layout::Audio(layout) => Some(bits_per_byte * layout.bytes_per_sample() as f64),
+        _ => None,
+    };
+    let evaluation = Evaluation {
+        sequences: tally.all().len() as u64,
         bytes,
         nats,
-        end_nats,
+        end_nats: tally.end_nats,
         bits_per_byte,
-        std_error: std_error(&sums, nats / bytes as f64) / std::f64::consts::LN_2,
+        std_error: std_error(tally.all()),
+        bits_per_dimension: matches!(layout, Layout::Image(_)).then_some(bits_per_byte),
+        bits_per_sample,
         word_perplexity: (words > 0).then(|| (bits_per_byte * bytes as f64 / words as f64).exp2()),
+        layout,
         protocol,
         windows,
         seconds: started.elapsed().as_secs_f64(),
-    })
+    };
+    Ok((evaluation, tally))
 }
 
 impl Evaluation {
@@ -153,22 +143,14 @@ impl Evaluation {
             sum.end_nats += part.end_nats;
             sum.std_error = a.hypot(b) / sum.bytes as f64;
             sum.seconds += part.seconds;
+            // The parts may be of several modalities.
+            sum.bits_per_dimension = None;
+            sum.bits_per_sample = None;
             sum.word_perplexity = None;
         }
-        sum.bits_per_byte = sum.nats / (std::f64::consts::LN_2 * sum.bytes as f64);
+        sum.bits_per_byte = bits_per_byte(sum.nats, sum.bytes);
         Some(sum)
     }
-}
-
-/// Standard error of a ratio of sums, in nats a byte (linearised: Cochran, Sampling Techniques, 6.3).
-fn std_error(sums: &[(u64, f64)], nats_per_byte: f64) -> f64 {
-    let n = sums.len() as f64;
-    if n < 2.0 {
-        return 0.0;
-    }
-    let total: u64 = sums.iter().map(|(bytes, _)| bytes).sum();
-    let squares: f64 = sums.iter().map(|&(bytes, nats)| (nats - nats_per_byte * bytes as f64).powi(2)).sum();
-    (n / (n - 1.0) * squares).sqrt() / total as f64
 }
 
 /// Words as `wc -w` counts them: runs of anything but white space.

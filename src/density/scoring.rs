@@ -1,6 +1,6 @@
 //! The one way to score: windows of documents through the model, and every symbol's nats to whoever counts them.
 
-use super::{Protocol, Window};
+use super::{Journal, Protocol, Window};
 use crate::data::{Batch, Dataset, END, Item, PAD};
 use crate::model::{Megabyte, loss};
 use crate::progress::Progress;
@@ -61,44 +61,87 @@ pub fn scored_items(dataset: &Dataset, context: usize, limit_bytes: u64) -> Vec<
     items
 }
 
-/// Scores documents, `batch` windows at a time, and gives `each` every symbol once, in the order of the windows: that
-/// of the documents, and inside one that of [`Protocol::windows`]. Returns the number of windows. Stops with
-/// [`Error::Interrupted`] when `progress` says so.
-pub(super) fn score(
-    model: &Megabyte,
-    protocol: &Protocol,
-    documents: &[Document<'_>],
-    batch: usize,
-    progress: &dyn Progress,
-    each: &mut dyn FnMut(Scored),
-) -> Result<u64> {
-    let _guard = tch::no_grad_guard();
-    let mut count = 0;
-    let mut windows = documents.iter().enumerate().flat_map(|(number, document)| {
-        let shown = move |window| Shown { number, document: *document, window };
-        protocol.windows(document.symbols()).into_iter().map(shown)
-    });
-    loop {
-        let group: Vec<Shown<'_>> = windows.by_ref().take(batch.max(1)).collect();
-        if group.is_empty() {
-            return Ok(count);
+/// Scores documents.
+pub(super) struct Scorer<'a> {
+    pub model: &'a Megabyte,
+    pub protocol: Protocol,
+    /// Windows scored together.
+    pub batch: usize,
+    pub progress: &'a dyn Progress,
+}
+
+impl Scorer<'_> {
+    /// Gives `each` every symbol once, in the order of the windows: that of the documents, and inside one that of
+    /// [`Protocol::windows`]. Returns the number of windows. Stops with [`Error::Interrupted`] when progress says so.
+    ///
+    /// What the journal has is taken from there; what it has not is added.
+    pub(super) fn score(
+        &self,
+        documents: &[Document<'_>],
+        mut journal: Option<&mut Journal>,
+        each: &mut dyn FnMut(Scored),
+    ) -> Result<u64> {
+        let _guard = tch::no_grad_guard();
+        let mut count = 0;
+        let mut windows = documents.iter().enumerate().flat_map(|(number, document)| {
+            let shown = move |window| Shown { number, document: *document, window };
+            self.protocol.windows(document.symbols()).into_iter().map(shown)
+        });
+        if let Some(journal) = &mut journal {
+            count += self.replay(journal, &mut windows, each)?;
         }
-        if progress.cancelled() {
-            return Err(Error::Interrupted);
+        loop {
+            let group: Vec<Shown<'_>> = windows.by_ref().take(self.batch.max(1)).collect();
+            if group.is_empty() {
+                return Ok(count);
+            }
+            if self.progress.cancelled() {
+                return Err(Error::Interrupted);
+            }
+            let batch = to_batch(&group, self.protocol.patch);
+            let nats = loss::each_nats(self.model, &loss::to_device(&batch, self.model.device())?)?;
+            let nats = Vec::<f64>::try_from(nats.to_kind(tch::Kind::Double).view(-1))?;
+            let of_window = |(row, shown): (&[f64], &Shown<'_>)| {
+                let start = shown.window.start;
+                shown.window.scored().map(|place| row[place - start]).collect::<Vec<_>>()
+            };
+            let nats: Vec<f64> = nats.chunks(batch.cols).zip(&group).flat_map(of_window).collect();
+            if let Some(journal) = &mut journal {
+                journal.append(&nats)?;
+            }
+            let mut rest = nats.into_iter();
+            let bytes: u64 = group.iter().filter_map(|shown| shown.tell(&mut rest, each)).sum();
+            count += group.len() as u64;
+            self.progress.advance(bytes);
         }
-        let batch = to_batch(&group, protocol.patch);
-        let nats = loss::each_nats(model, &loss::to_device(&batch, model.device())?)?;
-        let nats = Vec::<f64>::try_from(nats.to_kind(tch::Kind::Double).view(-1))?;
-        let mut bytes = 0;
-        for (row, Shown { number, document, window }) in nats.chunks(batch.cols).zip(&group) {
-            for place in window.scored() {
-                let (seen, is_byte) = (place - window.start, place < document.bytes.len());
-                bytes += u64::from(is_byte);
-                each(Scored { document: *number, place, seen, is_byte, nats: row[seen] });
+    }
+
+    /// Takes the first windows from a journal; returns how many.
+    fn replay<'a>(
+        &self,
+        journal: &mut Journal,
+        windows: &mut impl Iterator<Item = Shown<'a>>,
+        each: &mut dyn FnMut(Scored),
+    ) -> Result<u64> {
+        let (mut count, mut known) = (0, 0);
+        journal.rewind();
+        while let Some(nats) = journal.read()? {
+            if self.progress.cancelled() {
+                return Err(Error::Interrupted);
+            }
+            let mut rest = nats.into_iter();
+            while rest.len() > 0 {
+                let bytes = windows.next().and_then(|shown| shown.tell(&mut rest, each));
+                let bytes = bytes.ok_or_else(|| journal.inconsistent())?;
+                self.progress.advance(bytes);
+                known += bytes;
+                count += 1;
             }
         }
-        count += group.len() as u64;
-        progress.advance(bytes);
+        if count > 0 {
+            self.progress.note(&format!("{known} bytes were scored by an earlier call"));
+        }
+        Ok(count)
     }
 }
 
@@ -107,6 +150,20 @@ struct Shown<'a> {
     number: usize,
     document: Document<'a>,
     window: Window,
+}
+
+impl Shown<'_> {
+    /// Takes the nats of what this window scores from `nats` and tells them; returns how many of them are bytes, or
+    /// nothing where there are too few.
+    fn tell(&self, nats: &mut impl Iterator<Item = f64>, each: &mut dyn FnMut(Scored)) -> Option<u64> {
+        let mut bytes = 0;
+        for place in self.window.scored() {
+            let (seen, is_byte) = (place - self.window.start, place < self.document.bytes.len());
+            bytes += u64::from(is_byte);
+            each(Scored { document: self.number, place, seen, is_byte, nats: nats.next()? });
+        }
+        Some(bytes)
+    }
 }
 
 /// Rows padded to the longest, in whole patches.
