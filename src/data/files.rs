@@ -1,5 +1,6 @@
 //! Files that are read one after the other and kept nowhere: for scoring them as they are.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::prepare::{SourceFile, walk};
@@ -38,6 +39,20 @@ impl Files {
             return Err(Error::file(what, "has no file in it that can be read"));
         }
         Ok(Files { layout: layout.clone(), files, next: 0, skipped: found.skipped })
+    }
+
+    /// Lets every file go by its path below its source, or by its name where it is a source itself. Fails where two
+    /// have the same.
+    pub fn with_short_names(mut self) -> Result<Self> {
+        let mut seen = HashSet::new();
+        for (name, file) in &mut self.files {
+            *name = file.name().into_owned();
+            if !seen.insert(name.clone()) {
+                let reason = format!("another file here is called {name} too: take them one after the other");
+                return Err(Error::file(&file.path, reason));
+            }
+        }
+        Ok(self)
     }
 
     /// How many files there are, read or not.

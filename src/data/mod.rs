@@ -30,7 +30,7 @@ pub use manifest::{Count, Manifest, Mark, Settings, ShardInfo, Skipped};
 pub use mixture::Mixture;
 pub use order::Permutation;
 pub use prepare::{
-    Existing, SourceFile, Survey, Walk, guess, is_archive, prepare, prepared, prepared_in, survey, walk,
+    Existing, SourceFile, Survey, Walk, guess, is_archive, matches, prepare, prepared, prepared_in, survey, walk,
 };
 pub use sampler::{Batch, END, LoaderConfig, PAD, Sampler};
 pub use split::Split;

@@ -9,6 +9,7 @@ mod evaluate;
 mod examine;
 mod flac;
 mod journal;
+mod npy;
 mod protocol;
 mod rank;
 mod score;
@@ -20,9 +21,10 @@ pub use curves::{Curve, Group};
 pub use evaluate::{EvalOptions, Evaluation, evaluate};
 pub use examine::{Examined, FileCost, SourceCost, examine};
 pub use journal::{Journal, Key};
+pub use npy::npy;
 pub use protocol::{Inference, Protocol, Window};
-pub use rank::area_under_curve;
-pub use score::{Scores, score};
+pub use rank::{Ranked, area_under_curve, rank};
+pub use score::{Scores, score, score_files};
 pub use scoring::scored_items;
 
 /// nats / (ln 2 · bytes)

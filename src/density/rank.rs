@@ -1,4 +1,44 @@
-//! How well an order tells anomalies from what is usual.
+//! Files in the order of what they cost, and how well that tells anomalies from what is usual.
+
+use serde::Serialize;
+
+use super::{Inference, score_files};
+use crate::Result;
+use crate::data::Files;
+use crate::model::Megabyte;
+use crate::progress::Progress;
+
+/// A file and what it costs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Ranked {
+    /// Its name.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Nats of these, and of its end.
+    pub nats: f64,
+    /// nats / (ln 2 · bytes)
+    pub bits_per_byte: f64,
+}
+
+/// Scores files and sorts them, most bits per byte first, equal ones by name. [`Files::skipped`] has then what could not
+/// be used.
+pub fn rank(
+    model: &Megabyte,
+    files: &mut Files,
+    inference: Inference,
+    batch: usize,
+    progress: &dyn Progress,
+) -> Result<Vec<Ranked>> {
+    let mut ranked = Vec::new();
+    score_files(model, files, inference, batch, progress, &mut |name, bytes, scores| -> Result<()> {
+        let (nats, bits_per_byte) = (scores.nats(), scores.bits_per_byte());
+        ranked.push(Ranked { name: name.to_owned(), bytes: bytes.len() as u64, nats, bits_per_byte });
+        Ok(())
+    })?;
+    ranked.sort_by(|a, b| b.bits_per_byte.total_cmp(&a.bits_per_byte).then_with(|| a.name.cmp(&b.name)));
+    Ok(ranked)
+}
 
 /// The area under the ROC curve (Mann-Whitney): the probability that an anomaly's score is above that of something
 /// usual, a tie counting half. Each score comes with whether it is of an anomaly. `None` where one of the two is missing.

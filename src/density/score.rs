@@ -1,11 +1,13 @@
 //! What every byte of a file costs.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::scoring::{Document, Scored, Scorer};
 use super::{Inference, Protocol, bits_per_byte};
-use crate::Result;
-use crate::data::Dataset;
+use crate::data::{Dataset, Files, Skipped};
 use crate::model::Megabyte;
 use crate::progress::Progress;
+use crate::{Error, Result};
 
 /// The scores of one item of a data set.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,4 +52,59 @@ pub fn score(
         }
     })?;
     Ok(scores)
+}
+
+/// Scores files, a few at a time, and hands each document to `each` with its name and bytes. `progress` is told bytes on
+/// the disk; what can't be used is noted, and listed in [`Files::skipped`].
+pub fn score_files<E: From<Error>>(
+    model: &Megabyte,
+    files: &mut Files,
+    inference: Inference,
+    batch: usize,
+    progress: &dyn Progress,
+    each: &mut dyn FnMut(&str, &[u8], Scores) -> Result<(), E>,
+) -> Result<(), E> {
+    progress.start("score", files.bytes());
+    let note = |skipped: &Skipped| progress.note(&format!("skipped {}: {}", skipped.path, skipped.reason));
+    files.skipped.iter().for_each(note);
+    let mut noted = files.skipped.len();
+    while let Some((dataset, on_disk)) = files.read() {
+        files.skipped[noted..].iter().for_each(note);
+        noted = files.skipped.len();
+        let share = Share { progress, each: on_disk as f64 / dataset.bytes().max(1) as f64, done: AtomicU64::new(0) };
+        for (i, scores) in score(model, &dataset, inference, batch, &share)?.into_iter().enumerate() {
+            each(dataset.name(i), dataset.item(i).bytes, scores)?;
+        }
+        progress.advance(on_disk.saturating_sub(share.told()));
+    }
+    Ok(())
+}
+
+/// Progress in bytes on the disk, of work that counts the bytes of a layout.
+struct Share<'a> {
+    progress: &'a dyn Progress,
+    /// Bytes on the disk for a byte of the layout.
+    each: f64,
+    done: AtomicU64,
+}
+
+impl Share<'_> {
+    fn told(&self) -> u64 {
+        (self.done.load(Ordering::Relaxed) as f64 * self.each) as u64
+    }
+}
+
+impl Progress for Share<'_> {
+    fn start(&self, _stage: &str, _total: u64) {}
+    fn advance(&self, done: u64) {
+        let before = self.told();
+        self.done.fetch_add(done, Ordering::Relaxed);
+        self.progress.advance(self.told() - before);
+    }
+    fn note(&self, message: &str) {
+        self.progress.note(message);
+    }
+    fn cancelled(&self) -> bool {
+        self.progress.cancelled()
+    }
 }

@@ -63,7 +63,7 @@ fn tiles(examined: &Examined) -> String {
 fn chart(curve: &Curve, all: f64) -> String {
     let (title, x_label, ordered) = match curve.by {
         "place in patch" => ("By place in the patch", "place of the byte in its patch", true),
-        "bytes before" => ("By history", "symbols before the byte in its window", true),
+        "bytes before" => ("By history", "bytes before it in its window", true),
         "row" => ("By row of the picture", "row, from the top", true),
         "channel" => ("By channel", "channel of the pixel", false),
         "sample byte" => ("By byte of the sample", "byte of the sample", false),
