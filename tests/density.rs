@@ -307,7 +307,7 @@ fn the_curve_by_place_in_the_patch_is_a_sum_by_place() {
             }
         }
     }
-    let (_, curves) = examine(&model, &documents.dataset, options(Inference::Plain, 3), &Quiet).unwrap();
+    let curves = examine(&model, &documents.dataset, options(Inference::Plain, 3), None, &Quiet).unwrap().curves;
     let curve = curves.iter().find(|curve| curve.by == "place in patch").unwrap();
     assert_eq!(curve.groups.len(), 5);
     for (place, group) in curve.groups.iter().enumerate() {

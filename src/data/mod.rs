@@ -11,6 +11,7 @@
 #[doc(hidden)]
 pub mod container;
 mod dataset;
+mod documents;
 pub mod download;
 mod files;
 mod loader;
