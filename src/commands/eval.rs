@@ -57,7 +57,11 @@ pub fn run(args: EvalArgs, progress: &dyn Progress) -> anyhow::Result<()> {
             Some(Journal::open(path, &Key::new(model, data, args.limit_bytes, inference, args.dtype.clone()), false)?)
         }
     };
-    let mut examined = density::examine(&model, &dataset, options, journal.as_mut(), progress)?;
+    let examined = density::examine(&model, &dataset, options, journal.as_mut(), progress);
+    if let (Err(Error::Interrupted), Some(path)) = (&examined, &args.resume_file) {
+        progress.note(&format!("the same command goes on from {}", path.display()));
+    }
+    let mut examined = examined?;
     if examined.sources.len() < 2 {
         examined.sources.clear();
     }

@@ -79,7 +79,8 @@ pub(super) fn map(layout: &ImageLayout, bytes: &[u8], nats: &[f32]) -> Result<Ve
         (scale..scale + SCALE).for_each(|x| image.put_pixel(x as u32, y as u32, colour));
     }
     // Three digits, so that they fit.
-    let number = if top < 9.995 { format!("{top:.2}") } else { format!("{top:.1}") };
+    let decimals = [9.995, 99.95].iter().filter(|&&limit| top < limit).count();
+    let number = format!("{top:.decimals$}");
     write(&mut image, &number, scale + SCALE + DOT, 0);
     write(&mut image, "0", scale + SCALE + DOT, h - 5 * DOT);
     let mut png = std::io::Cursor::new(Vec::new());
