@@ -176,7 +176,7 @@ fn curves_of_pictures_are_sums_over_their_channels_and_rows() {
         let symbols: Vec<i64> = picture.iter().map(|&byte| byte.into()).collect();
         for (i, nats) in symbols.chunks(24).flat_map(|window| window_nats(&model, window)).enumerate() {
             let (row, channel) = places[i];
-            let before = ["0", "1", "2-3", "4-7", "8-15", "16-31"];
+            let before = ["0", "1", "2-3", "4-7", "8-15", "16-23"];
             let before = before[[1, 2, 4, 8, 16, 32].iter().position(|&end| i % 24 < end).unwrap()];
             for (sums, key) in [
                 (&mut channels, ["red", "green", "blue"][channel].to_owned()),

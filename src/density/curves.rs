@@ -34,6 +34,7 @@ pub struct Group {
 #[derive(Debug)]
 pub(super) struct Curves {
     patch: usize,
+    context: usize,
     by_place: Sums,
     by_history: Sums,
     facets: Vec<(Facet, Sums)>,
@@ -47,8 +48,9 @@ impl Curves {
         });
         Curves {
             patch,
+            context,
             by_place: Sums::new(patch.div_ceil(width(patch))),
-            by_history: Sums::new(history(context) + 1),
+            by_history: Sums::new(history(context - 1) + 1),
             facets: facets.collect(),
         }
     }
@@ -69,7 +71,7 @@ impl Curves {
         let place = |group: usize| range(group * width, ((group + 1) * width).min(self.patch) - 1);
         let history = |group: usize| match group {
             0 => "0".to_owned(),
-            _ => range(1 << (group - 1), (1 << group) - 1),
+            _ => range(1 << (group - 1), ((1 << group) - 1).min(self.context - 1)),
         };
         let mut curves = vec![self.by_place.curve("place in patch", place)];
         curves.push(self.by_history.curve("bytes before", history));

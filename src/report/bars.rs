@@ -33,7 +33,8 @@ pub(super) fn curve(curve: &Curve, title: &str, x_label: &str, all: f64, ordered
     let longest = curve.groups.iter().map(|group| group.label.chars().count()).max().unwrap_or(0) as f64;
     let every = ((longest + 1.0) * LETTER / step).ceil().max(1.0) as usize;
     for (i, group) in curve.groups.iter().enumerate().filter(|(i, _)| i.is_multiple_of(every)) {
-        svg += &label("tick", x(i), BOTTOM + 17.0, "middle", &group.label);
+        let half = group.label.chars().count() as f64 * LETTER / 2.0;
+        svg += &label("tick", x(i).min(WIDTH - half), BOTTOM + 17.0, "middle", &group.label);
     }
     svg += &format!("<path class=\"axis\" d=\"M{LEFT} {BOTTOM}H{RIGHT}\"/>");
     svg += &label("tick", RIGHT, HEIGHT - 6.0, "end", x_label);
