@@ -14,7 +14,7 @@ use common::models::{hierarchy, randomise};
 use megabyte::Error;
 use megabyte::data::{Dataset, Files};
 use megabyte::density::{
-    EvalOptions, Examined, Inference, Journal, Key, Scores, area_under_curve, examine, npy, rank, score,
+    EvalOptions, Examined, Inference, Journal, Key, Scores, area_under_curve, classical, examine, npy, rank, score,
 };
 use megabyte::modality::{AudioChannels, AudioFormat, AudioLayout, BytesLayout, Channels, ImageLayout, Layout, Scan};
 use megabyte::model::{Megabyte, ModelConfig};
@@ -353,7 +353,7 @@ fn files_are_ranked_and_broken_ones_listed() {
     let layout = Layout::Bytes(BytesLayout {});
     let model = model(&config(), Kind::Float);
     let mut files = Files::find(&[folder.path().to_owned()], &layout).unwrap();
-    let ranked = rank(&model, &mut files, Inference::Plain, 4, &Quiet).unwrap();
+    let ranked = rank(&model, &mut files, Inference::Plain, 4, false, &Quiet).unwrap();
     assert_eq!((ranked.len(), files.len(), files.skipped.len()), (7, 8, 1));
     assert!(files.skipped[0].path.ends_with("a/empty") && files.skipped[0].reason == "is empty", "{:?}", files.skipped);
     assert!(ranked.is_sorted_by(|a, b| a.bits_per_byte >= b.bits_per_byte));
@@ -363,6 +363,15 @@ fn files_are_ranked_and_broken_ones_listed() {
         let alone = score(&model, &dataset, Inference::Plain, 1, &Quiet).unwrap();
         assert_close(file.nats, alone[0].nats(), 1e-6, &file.name);
         assert_eq!(file.bytes, dataset.bytes());
+    }
+    let mut files = Files::find(&[folder.path().to_owned()], &layout).unwrap();
+    let relative = rank(&model, &mut files, Inference::Plain, 4, true, &Quiet).unwrap();
+    assert!(relative.is_sorted_by(|a, b| a.key() >= b.key()));
+    for file in &relative {
+        let content = fs::read(folder.path().join(&file.name)).unwrap();
+        let coders = classical(&layout, std::iter::once(&content[..])).unwrap();
+        let best = coders.iter().map(|coder| coder.bits_per_byte).fold(f64::INFINITY, f64::min);
+        assert_close(file.key(), file.bits_per_byte - best, 1e-12, &file.name);
     }
     let twice = [folder.path().join("a/0"), folder.path().join("a/0")];
     let error = Files::find(&twice, &layout).unwrap().with_short_names().unwrap_err().to_string();

@@ -55,6 +55,10 @@ pub struct RankArgs {
     /// Fewest bits first [default: most bits first]
     #[arg(long)]
     pub reverse: bool,
+    /// Order by bits per byte less those of PNG, WebP, FLAC, xz or gzip, whichever makes least of the file: what is
+    /// simple costs little, and doesn't seem usual for that
+    #[arg(long)]
+    pub relative: bool,
     /// A file of lines `name<TAB>0` or `name<TAB>1`, 1 for anomalies: says how well the order finds them
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,

@@ -50,7 +50,7 @@ pub fn run(args: RankArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let place = folder::resolve(&args.model)?;
     let (file, model) = folder::load(&place, kind, device)?;
     let mut files = Files::find(&args.data, &file.layout)?;
-    let mut ranked = density::rank(&model, &mut files, inference, args.batch, progress)?;
+    let mut ranked = density::rank(&model, &mut files, inference, args.batch, args.relative, progress)?;
     if ranked.is_empty() {
         bail!("none of {} files can be used; the first: {}", files.len(), first(&files));
     }
@@ -61,7 +61,7 @@ pub fn run(args: RankArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         .into_iter()
         .map(|file| Line { anomaly: label.as_ref().and_then(|label| label(&file.name)), file })
         .collect();
-    let scores: Vec<_> = lines.iter().filter_map(|line| Some((line.file.bits_per_byte, line.anomaly?))).collect();
+    let scores: Vec<_> = lines.iter().filter_map(|line| Some((line.file.key(), line.anomaly?))).collect();
     let auc = match &label {
         None => None,
         Some(_) => Some(area_under_curve(&scores).ok_or_else(|| {
@@ -123,10 +123,12 @@ fn read_labels(path: &Path) -> anyhow::Result<HashMap<String, bool>> {
 }
 
 fn print(found: &Found) -> anyhow::Result<()> {
-    output::print("bits per byte     bytes  file")?;
+    let relative = found.files.iter().any(|line| line.file.coder.is_some());
+    output::print(&format!("bits per byte{}     bytes  file", if relative { "  less a coder's" } else { "" }))?;
     for Line { file, anomaly } in &found.files {
         let mark = if *anomaly == Some(true) { "  (anomaly)" } else { "" };
-        output::print(&format!("{:13.4} {:9}  {}{mark}", file.bits_per_byte, file.bytes, file.name))?;
+        let coder = if relative { format!(" {:15.4}", file.key()) } else { String::new() };
+        output::print(&format!("{:13.4}{coder} {:9}  {}{mark}", file.bits_per_byte, file.bytes, file.name))?;
     }
     if found.files.len() < found.count {
         output::print(&format!("and {} more", found.count - found.files.len()))?;
@@ -134,7 +136,7 @@ fn print(found: &Found) -> anyhow::Result<()> {
     if let (Some(auc), Some([labelled, anomalies])) = (found.auc, found.labelled) {
         let usual = labelled - anomalies;
         output::print(&format!(
-            "area under the ROC curve {auc:.4}: how often one of {anomalies} anomalies costs more than one of {usual} others"
+            "area under the ROC curve {auc:.4}: how often one of {anomalies} anomalies stands above one of {usual} others, most bits first"
         ))?;
     }
     if found.skipped_count > 0 {

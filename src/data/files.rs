@@ -55,6 +55,11 @@ impl Files {
         Ok(self)
     }
 
+    /// How they are encoded.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
     /// How many files there are, read or not.
     pub fn len(&self) -> usize {
         self.files.len()

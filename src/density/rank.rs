@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Inference, score_files};
+use super::{Baseline, Inference, classical, score_files};
 use crate::Result;
 use crate::data::Files;
 use crate::model::Megabyte;
@@ -19,24 +19,39 @@ pub struct Ranked {
     pub nats: f64,
     /// nats / (ln 2 · bytes)
     pub bits_per_byte: f64,
+    /// The classical coder that makes least of it alone, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coder: Option<Baseline>,
 }
 
-/// Scores files and sorts them, most bits per byte first, equal ones by name. [`Files::skipped`] has then what could not
-/// be used.
+impl Ranked {
+    /// What files are sorted by: bits per byte, less those of the coder. Without a coder, what is simple seems usual
+    /// merely because it costs little (Serrà et al. 2020, Input complexity and out-of-distribution detection).
+    pub fn key(&self) -> f64 {
+        self.bits_per_byte - self.coder.as_ref().map_or(0.0, |coder| coder.bits_per_byte)
+    }
+}
+
+/// Scores files and sorts them by [`Ranked::key`], the greatest first, equal ones by name; `relative` is to coders.
+/// [`Files::skipped`] has then what could not be used.
 pub fn rank(
     model: &Megabyte,
     files: &mut Files,
     inference: Inference,
     batch: usize,
+    relative: bool,
     progress: &dyn Progress,
 ) -> Result<Vec<Ranked>> {
+    let layout = files.layout().clone();
     let mut ranked = Vec::new();
     score_files(model, files, inference, batch, progress, &mut |name, bytes, scores| -> Result<()> {
         let (nats, bits_per_byte) = (scores.nats(), scores.bits_per_byte());
-        ranked.push(Ranked { name: name.to_owned(), bytes: bytes.len() as u64, nats, bits_per_byte });
+        let coders = if relative { classical(&layout, std::iter::once(bytes))? } else { Vec::new() };
+        let coder = coders.into_iter().min_by(|a, b| a.bits_per_byte.total_cmp(&b.bits_per_byte));
+        ranked.push(Ranked { name: name.to_owned(), bytes: bytes.len() as u64, nats, bits_per_byte, coder });
         Ok(())
     })?;
-    ranked.sort_by(|a, b| b.bits_per_byte.total_cmp(&a.bits_per_byte).then_with(|| a.name.cmp(&b.name)));
+    ranked.sort_by(|a, b| b.key().total_cmp(&a.key()).then_with(|| a.name.cmp(&b.name)));
     Ok(ranked)
 }
 
