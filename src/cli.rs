@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use score::{RankArgs, ScoreArgs};
+
+mod score;
 
 /// Images, audio and text as bytes, modelled by MEGABYTE.
 #[derive(Debug, Parser)]
@@ -26,6 +29,10 @@ pub enum Verb {
     Generate(GenerateArgs),
     /// Measure bits per byte on data the model has not seen
     Eval(EvalArgs),
+    /// Say what every byte of files costs a model
+    Score(ScoreArgs),
+    /// Order files by bits per byte, to find what is unlike the rest
+    Rank(RankArgs),
     /// Measure this machine's speed in training, generation or data
     Bench(BenchArgs),
     /// Fetch a data set described by a card in datasets/
@@ -187,7 +194,7 @@ pub struct EvalArgs {
     /// A run, a checkpoint or a model folder
     #[arg(long, value_name = "DIR")]
     pub model: PathBuf,
-    /// A prepared folder, a folder of files, or files
+    /// A prepared folder, shards, folders of files, or files
     #[arg(long, required = true, num_args = 1.., value_name = "DIR|FILE")]
     pub data: Vec<PathBuf>,
     /// train, valid, test or all [default: test for folders, all for files]
@@ -205,6 +212,18 @@ pub struct EvalArgs {
     /// Also say what PNG, FLAC, xz and gzip make of the same bytes
     #[arg(long)]
     pub baselines: bool,
+    /// Write a line of JSON for every file: name, bytes, nats, bits_per_byte, sequences
+    #[arg(long, value_name = "FILE")]
+    pub per_file: Option<PathBuf>,
+    /// Write a self-contained HTML page with the curves
+    #[arg(long, value_name = "FILE")]
+    pub page: Option<PathBuf>,
+    /// Keep in this file what has been scored, and go on from there after an interruption
+    #[arg(long, value_name = "FILE")]
+    pub resume_file: Option<PathBuf>,
+    /// Replace files that are there
+    #[arg(long)]
+    pub force: bool,
     /// cpu, cuda or cuda:N [default: a CUDA device where there is one]
     #[arg(long)]
     pub device: Option<String>,

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use common::models::{hierarchy, randomise};
 use megabyte::Error;
 use megabyte::data::Dataset;
-use megabyte::density::{EvalOptions, Evaluation, Inference, Protocol, evaluate};
+use megabyte::density::{EvalOptions, Evaluation, Inference, Protocol, evaluate, examine};
 use megabyte::modality::{BytesLayout, Layout};
 use megabyte::model::{Megabyte, ModelConfig};
 use megabyte::progress::{Progress, Quiet};
@@ -289,6 +289,31 @@ fn the_output_says_how() {
     let sum = Evaluation::sum(&[both.clone(), both.clone()]).unwrap();
     assert_eq!((sum.windows, sum.sequences, sum.bytes), (16, 6, 140));
     assert_close(sum.bits_per_byte, both.bits_per_byte, "two of a kind");
+}
+
+#[test]
+fn the_curve_by_place_in_the_patch_is_a_sum_by_place() {
+    let config = shape(5, 30);
+    let model = Megabyte::new(&config, Kind::Double, Device::Cpu, 1).unwrap();
+    randomise(&model, 3, 0.3);
+    let _guard = tch::no_grad_guard();
+    let documents = Documents::open(&config);
+    let mut sums = [(0, 0.0); 5];
+    for document in &documents.symbols {
+        for window in document.chunks(30) {
+            for (place, nats) in window_nats(&model, window).into_iter().enumerate() {
+                sums[place % 5].0 += 1;
+                sums[place % 5].1 += nats;
+            }
+        }
+    }
+    let curves = examine(&model, &documents.dataset, options(Inference::Plain, 3), None, &Quiet).unwrap().curves;
+    let curve = curves.iter().find(|curve| curve.by == "place in patch").unwrap();
+    assert_eq!(curve.groups.len(), 5);
+    for (place, group) in curve.groups.iter().enumerate() {
+        assert_eq!((group.label.as_str(), group.bytes), (place.to_string().as_str(), sums[place].0));
+        assert_close(group.bits_per_byte, sums[place].1 / LN_2 / sums[place].0 as f64, "a place");
+    }
 }
 
 /// Adds up what it is told, and stops the work after some bytes.

@@ -1,18 +1,27 @@
 //! `megabyte eval`: bits per byte on data the model has not seen.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use megabyte::config::DataConfig;
-use megabyte::data::{self, Dataset, Split};
-use megabyte::density::{self, Baseline, EvalOptions, Evaluation, Protocol};
+use megabyte::data::{self, Dataset, Split, shard};
+use megabyte::density::{
+    self, Baseline, Curve, EvalOptions, Evaluation, Examined, FileCost, Journal, Key, Protocol, SourceCost,
+};
 use megabyte::modality::Layout;
 use megabyte::model::folder;
 use megabyte::progress::Progress;
 use megabyte::train::Dtype;
+use megabyte::{Error, report};
 use serde::Serialize;
 
 use super::{device, model_run, output};
 use crate::cli::EvalArgs;
+
+/// Curves of at most so many groups, and so many sources, are printed; all are in what `--json` prints.
+const GROUPS: usize = 16;
+const SOURCES: usize = 20;
 
 #[derive(Serialize)]
 struct Found {
@@ -20,6 +29,9 @@ struct Found {
     split: String,
     #[serde(flatten)]
     evaluation: Evaluation,
+    curves: Vec<Curve>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sources: Vec<SourceCost>,
     device: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     baselines: Option<Vec<Baseline>>,
@@ -27,6 +39,9 @@ struct Found {
 
 /// Runs the verb.
 pub fn run(args: EvalArgs, progress: &dyn Progress) -> anyhow::Result<()> {
+    for path in args.per_file.iter().chain(&args.page) {
+        output::check_free(path, args.force)?;
+    }
     let device = device::choose(args.device.as_deref())?;
     let kind = args.dtype.parse::<Dtype>()?.kind();
     let inference = args.inference.parse()?;
@@ -35,24 +50,50 @@ pub fn run(args: EvalArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let (split, dataset) = open(&args, &file.layout, progress)?;
 
     let options = EvalOptions { batch: args.batch, limit_bytes: args.limit_bytes, inference };
-    let evaluation = density::evaluate(&model, &dataset, options, progress)?;
+    let mut journal = match &args.resume_file {
+        None => None,
+        Some(path) => {
+            let (model, data) = (folder::fingerprint(&place)?, dataset.fingerprint());
+            Some(Journal::open(path, &Key::new(model, data, args.limit_bytes, inference, args.dtype.clone()), false)?)
+        }
+    };
+    let examined = density::examine(&model, &dataset, options, journal.as_mut(), progress);
+    if let (Err(Error::Interrupted), Some(path)) = (&examined, &args.resume_file) {
+        progress.note(&format!("the same command goes on from {}", path.display()));
+    }
+    let mut examined = examined?;
+    if examined.sources.len() < 2 {
+        examined.sources.clear();
+    }
     let baselines = args.baselines.then(|| {
         let items = density::scored_items(&dataset, file.model.context, args.limit_bytes);
         density::classical(&file.layout, items.iter().map(|item| item.bytes))
     });
-    let found = Found {
-        model: place.display().to_string(),
-        split,
-        evaluation,
-        device: device::name(device),
-        baselines: baselines.transpose()?,
-    };
+    let baselines = baselines.transpose()?;
+    let model = place.display().to_string();
+    if let Some(path) = &args.page {
+        let page = report::evaluation_page(&model, &split, &examined, baselines.as_deref().unwrap_or_default());
+        output::write(path, page.as_bytes())?;
+    }
+    let Examined { evaluation, curves, sources, files } = examined;
+    if let Some(path) = &args.per_file {
+        output::write(path, lines(&files)?.as_bytes())?;
+    }
+    let found = Found { model, split, evaluation, curves, sources, device: device::name(device), baselines };
     if args.json { output::print_json(&found) } else { print(&found) }
 }
 
-/// The data: files are scored whole, folders by split.
+/// The data: files and shards are scored whole, folders by split.
 fn open(args: &EvalArgs, layout: &Layout, progress: &dyn Progress) -> megabyte::Result<(String, Dataset)> {
     let files = args.data.iter().all(|path| path.is_file());
+    if files && args.data.iter().any(|path| is_shard(path)) {
+        if args.split.is_some() {
+            return Err(Error::Usage("--split: shards are of one split already".to_owned()));
+        }
+        let dataset = Dataset::from_shards(&args.data)?;
+        dataset.expect_layout(layout, &args.data[0])?;
+        return Ok(("all".to_owned(), dataset));
+    }
     if files && args.split.is_none() {
         return Ok(("all".to_owned(), Dataset::from_files(&args.data, layout)?));
     }
@@ -65,18 +106,47 @@ fn open(args: &EvalArgs, layout: &Layout, progress: &dyn Progress) -> megabyte::
     Ok((name.to_owned(), dataset))
 }
 
+fn is_shard(path: &PathBuf) -> bool {
+    let mut head = [0; shard::MAGIC.len()];
+    File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok() && head == shard::MAGIC
+}
+
+/// A line of JSON a file.
+fn lines(files: &[FileCost]) -> serde_json::Result<String> {
+    files.iter().map(|file| Ok(serde_json::to_string(file)? + "\n")).collect()
+}
+
 fn print(found: &Found) -> anyhow::Result<()> {
-    let Evaluation { sequences, bytes, bits_per_byte, std_error, word_perplexity, protocol, windows, seconds, .. } =
+    let Evaluation { layout, sequences, bytes, bits_per_byte, std_error, protocol, windows, seconds, .. } =
         &found.evaluation;
     let Protocol { inference, context, stride, offset, .. } = protocol;
     let offset = offset.map_or(String::new(), |offset| format!(", second pass from byte {offset}"));
+    let keys: Vec<String> = layout.keys().iter().map(|(key, value)| format!("{key} {value}")).collect();
+    let keys = if keys.is_empty() { String::new() } else { format!(": {}", keys.join(", ")) };
     output::print(&format!("model          {}", found.model))?;
+    output::print(&format!("data           {}{keys}", layout.modality()))?;
     output::print(&format!("split          {}, {bytes} bytes in {sequences} sequences", found.split))?;
     output::print(&format!("inference      {}, context {context}, stride {stride}{offset}", inference.name()))?;
     output::print(&format!("windows        {windows} in {seconds:.1} s on {}", found.device))?;
     output::print(&format!("bits per byte  {bits_per_byte:.4} ± {std_error:.4}"))?;
-    if let Some(perplexity) = word_perplexity {
+    if let Some(bits) = found.evaluation.bits_per_dimension {
+        output::print(&format!("per dimension  {bits:.4}"))?;
+    }
+    if let Some(bits) = found.evaluation.bits_per_sample {
+        output::print(&format!("per sample     {bits:.4}"))?;
+    }
+    if let Some(perplexity) = found.evaluation.word_perplexity {
         output::print(&format!("per word       perplexity {perplexity:.2}"))?;
+    }
+    for curve in found.curves.iter().filter(|curve| curve.groups.len() <= GROUPS) {
+        let groups = curve.groups.iter().map(|group| format!("{}: {:.3}", group.label, group.bits_per_byte));
+        output::print(&format!("{:14} {}", curve.by, groups.collect::<Vec<_>>().join("  ")))?;
+    }
+    for SourceCost { source, files, bits_per_byte, std_error, .. } in found.sources.iter().take(SOURCES) {
+        output::print(&format!("source         {bits_per_byte:.4} ± {std_error:.4}  {source} ({files} files)"))?;
+    }
+    if found.sources.len() > SOURCES {
+        output::print(&format!("source         and {} more, with --json", found.sources.len() - SOURCES))?;
     }
     for baseline in found.baselines.iter().flatten() {
         output::print(&format!("{:14} {:.4}", baseline.name, baseline.bits_per_byte))?;

@@ -10,7 +10,9 @@ pub mod inspect;
 pub mod model_run;
 pub mod output;
 pub mod prepare;
+pub mod rank;
 pub mod report;
+pub mod score;
 pub mod terminal;
 pub mod train;
 
@@ -26,6 +28,8 @@ pub fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Train(args) => train::run(args, &terminal),
         Verb::Generate(args) => generate::run(args, &terminal),
         Verb::Eval(args) => eval::run(args, &terminal),
+        Verb::Score(args) => score::run(args, &terminal),
+        Verb::Rank(args) => rank::run(args, &terminal),
         Verb::Bench(args) => bench::run(args),
         Verb::Download(args) => download::run(args, &terminal),
         Verb::Report(args) => report::run(args),

@@ -1,17 +1,14 @@
 //! Items of a prepared folder, or of files encoded in memory.
 
-use std::io::{Cursor, Seek};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::container::{self, Content, Expanded, Found, Record};
-use super::manifest::{Manifest, difference};
-use super::prepare::encode;
+use super::documents::{Document, documents};
+use super::manifest::{Manifest, Skipped, difference};
 use super::shard::Shard;
 use super::split::Split;
-use crate::error::IoContext;
-use crate::modality::{Adapter, Input, Layout};
+use crate::modality::Layout;
 use crate::progress::Progress;
 use crate::{Error, Result};
 
@@ -44,7 +41,7 @@ struct Place {
 #[derive(Debug)]
 enum Part {
     Shard(Shard),
-    Memory { name: String, bytes: Vec<u8>, ends: bool },
+    Memory(Document),
 }
 
 impl Dataset {
@@ -78,13 +75,35 @@ impl Dataset {
     /// A file that can't be used is an error that names it; in an archive, what can't be used is left out.
     pub fn from_files(files: &[PathBuf], layout: &Layout) -> Result<Self> {
         let adapter = layout.adapter();
-        let parts = files.par_iter().map(|path| documents(path, layout, adapter.as_ref()));
-        Ok(Self::new(layout.clone(), parts.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect()))
+        let parts = files.par_iter().map(|path| documents(path, &path.display().to_string(), layout, adapter.as_ref()));
+        Ok(Self::new(
+            layout.clone(),
+            parts.collect::<Result<Vec<_>>>()?.into_iter().flatten().map(Part::Memory).collect(),
+        ))
+    }
+
+    /// As [`from_files`](Self::from_files), for files that go by names of the caller's choice; those that can't be used
+    /// are left out and given back with the reasons.
+    pub(super) fn from_usable(files: &[(&Path, &str)], layout: &Layout) -> (Self, Vec<Skipped>) {
+        let adapter = layout.adapter();
+        let read = |&(path, name): &(&Path, &str)| documents(path, name, layout, adapter.as_ref());
+        let (mut parts, mut skipped) = (Vec::new(), Vec::new());
+        for ((path, _), found) in files.iter().zip(files.par_iter().map(read).collect::<Vec<_>>()) {
+            match found {
+                Ok(found) => parts.extend(found.into_iter().map(Part::Memory)),
+                Err(Error::File { path, reason }) => skipped.push(Skipped::new(path.display(), reason)),
+                Err(Error::Io { path, error }) => skipped.push(Skipped::new(path.display(), error.to_string())),
+                Err(error) => skipped.push(Skipped::new(path.display(), error.to_string())),
+            }
+        }
+        (Self::new(layout.clone(), parts), skipped)
     }
 
     /// Byte sequences that are there already, none of which ends a document.
     pub fn from_memory(items: Vec<Vec<u8>>, layout: &Layout) -> Self {
-        let part = |bytes| Part::Memory { name: "memory".to_owned(), bytes, ends: false };
+        let part = |bytes| {
+            Part::Memory(Document { name: "memory".to_owned(), source: "memory".to_owned(), bytes, ends: false })
+        };
         Self::new(layout.clone(), items.into_iter().map(part).collect())
     }
 
@@ -94,7 +113,7 @@ impl Dataset {
             first.push(total);
             let (items, bytes, ends) = match part {
                 Part::Shard(shard) => (shard.len(), shard.bytes(), shard.ends()),
-                Part::Memory { bytes, ends, .. } => (1, bytes.len() as u64, u64::from(*ends)),
+                Part::Memory(Document { bytes, ends, .. }) => (1, bytes.len() as u64, u64::from(*ends)),
             };
             total.items += items;
             total.bytes += bytes;
@@ -141,7 +160,7 @@ impl Dataset {
                 let (item, behind) = shard.find(behind, with_ends);
                 (first.items + item, behind)
             }
-            Part::Memory { .. } => (first.items, behind),
+            Part::Memory(_) => (first.items, behind),
         }
     }
 
@@ -154,7 +173,7 @@ impl Dataset {
                     let (head, payload) = shard.checksums();
                     hash.update(&head.to_le_bytes()).update(&payload.to_le_bytes());
                 }
-                Part::Memory { bytes, ends, .. } => {
+                Part::Memory(Document { bytes, ends, .. }) => {
                     hash.update(&(bytes.len() as u64).to_le_bytes()).update(bytes).update(&[u8::from(*ends)]);
                 }
             }
@@ -173,7 +192,7 @@ impl Dataset {
                 let (bytes, ends) = shard.item(at);
                 Item { bytes, ends }
             }
-            Part::Memory { bytes, ends, .. } => Item { bytes, ends: *ends },
+            Part::Memory(Document { bytes, ends, .. }) => Item { bytes, ends: *ends },
         }
     }
 
@@ -185,7 +204,27 @@ impl Dataset {
         let (part, at) = self.locate(i);
         match part {
             Part::Shard(shard) => shard.name(at),
-            Part::Memory { name, .. } => name,
+            Part::Memory(Document { name, .. }) => name,
+        }
+    }
+
+    /// What item `i` comes from: of shards the first folder, or archive, of its name that is no split's, of files in
+    /// memory the folder they are in; `.` where there is none.
+    ///
+    /// # Panics
+    /// Where `i` is not below [`len`](Self::len).
+    pub fn source(&self, i: usize) -> &str {
+        let (part, at) = self.locate(i);
+        match part {
+            Part::Shard(shard) => {
+                let name = shard.name(at);
+                let below = match Split::of_name(name) {
+                    Some(_) => name.split_once('/').map_or(name, |(_, below)| below),
+                    None => name,
+                };
+                below.split_once('/').map_or(".", |(first, _)| first)
+            }
+            Part::Memory(Document { source, .. }) => source,
         }
     }
 
@@ -214,57 +253,6 @@ impl Dataset {
         // The last part that begins at or before i; a part without items begins where the next one does.
         let part = self.first.partition_point(|first| first.items <= i) - 1;
         (&self.parts[part], i - self.first[part].items)
-    }
-}
-
-/// The documents of one file.
-fn documents(path: &Path, layout: &Layout, adapter: &dyn Adapter) -> Result<Vec<Part>> {
-    if path.is_dir() {
-        return Err(Error::file(path, "is a folder where a file is expected"));
-    }
-    let encoded = |name: String, input: &mut dyn Input| {
-        let mut bytes = Vec::new();
-        encode(adapter, input, &mut bytes)?;
-        match bytes.is_empty() {
-            true => Err("has no content".to_owned()),
-            false => Ok(Part::Memory { name, bytes, ends: adapter.ends_with_symbol() }),
-        }
-    };
-    let name = path.display().to_string();
-    let mut file = std::fs::File::open(path).at(path)?;
-    let (mut parts, mut refused) = (Vec::new(), None);
-    let options = container::Options::new(layout.modality(), std::env::temp_dir());
-    let expanded = container::expand(&mut file, &name, &options, &mut |found| {
-        let (part, encoded) = match found {
-            Found::Skipped { name, reason } => (name, Err(reason)),
-            Found::Record(Record { name: part, content }) => {
-                let whole = if part.is_empty() { name.clone() } else { format!("{name}/{part}") };
-                let encoded = match content {
-                    Content::Memory(bytes) => encoded(whole, &mut Cursor::new(bytes)),
-                    Content::File(mut file) => encoded(whole, &mut file),
-                };
-                (part, encoded)
-            }
-        };
-        match encoded {
-            Ok(part) => parts.push(part),
-            Err(reason) if part.is_empty() => refused = refused.take().or(Some(reason)),
-            Err(reason) => refused = refused.take().or(Some(format!("{part} {reason}"))),
-        }
-        Ok(())
-    })?;
-    match expanded {
-        Expanded::NotAContainer => {
-            file.rewind().at(path)?;
-            let part = encoded(name, &mut file).map_err(|reason| Error::file(path, reason))?;
-            Ok(vec![part])
-        }
-        Expanded::Broken(reason) => Err(Error::file(path, reason)),
-        Expanded::Done if parts.is_empty() => {
-            let reason = refused.unwrap_or_else(|| "has nothing in it".to_owned());
-            Err(Error::file(path, format!("has nothing that can be used: {reason}")))
-        }
-        Expanded::Done => Ok(parts),
     }
 }
 

@@ -11,7 +11,9 @@
 #[doc(hidden)]
 pub mod container;
 mod dataset;
+mod documents;
 pub mod download;
+mod files;
 mod loader;
 mod manifest;
 mod mixture;
@@ -23,12 +25,13 @@ mod split;
 mod writer;
 
 pub use dataset::{Dataset, Item};
+pub use files::Files;
 pub use loader::Loader;
 pub use manifest::{Count, Manifest, Mark, Settings, ShardInfo, Skipped};
 pub use mixture::Mixture;
 pub use order::Permutation;
 pub use prepare::{
-    Existing, SourceFile, Survey, Walk, guess, is_archive, prepare, prepared, prepared_in, survey, walk,
+    Existing, SourceFile, Survey, Walk, guess, is_archive, matches, prepare, prepared, prepared_in, survey, walk,
 };
 pub use sampler::{Batch, END, LoaderConfig, PAD, Sampler};
 pub use split::Split;

@@ -7,10 +7,12 @@ use std::time::Instant;
 
 use serde::Serialize;
 
-use super::{Inference, Protocol, Window};
-use crate::data::{Batch, Dataset, END, Item, PAD};
-use crate::modality::Modality;
-use crate::model::{Megabyte, loss};
+use super::scoring::{Document, Scored, Scorer, scored_items};
+use super::tally::{Tally, std_error, total};
+use super::{Inference, Journal, Protocol, bits_per_byte};
+use crate::data::Dataset;
+use crate::modality::Layout;
+use crate::model::Megabyte;
 use crate::progress::Progress;
 use crate::{Error, Result};
 
@@ -28,8 +30,9 @@ pub struct EvalOptions {
 /// What an evaluation found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluation {
-    /// What the data is.
-    pub modality: Modality,
+    /// `"modality": …, "layout": {…}`: what the data is, and how files became bytes.
+    #[serde(flatten)]
+    pub layout: Layout,
     /// Stretches of a context, of which the documents consist.
     pub sequences: u64,
     /// Bytes scored; end-of-sequence symbols and padding are none.
@@ -42,6 +45,12 @@ pub struct Evaluation {
     pub bits_per_byte: f64,
     /// Standard error of bits_per_byte over these stretches.
     pub std_error: f64,
+    /// Of pictures, whose bytes are their dimensions: bits_per_byte by another name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bits_per_dimension: Option<f64>,
+    /// Of sound: bits_per_byte times the bytes of a sample of one channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bits_per_sample: Option<f64>,
     /// 2^(bits_per_byte · bytes / words), for text with words as `wc -w` counts them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub word_perplexity: Option<f64>,
@@ -54,27 +63,6 @@ pub struct Evaluation {
     pub seconds: f64,
 }
 
-/// The bytes of a data set that an evaluation of about `limit_bytes` reads: whole windows of `context` symbols from
-/// the front, 0 for all.
-pub fn scored_items(dataset: &Dataset, context: usize, limit_bytes: u64) -> Vec<Item<'_>> {
-    let mut left = if limit_bytes == 0 { u64::MAX } else { limit_bytes };
-    let mut items = Vec::new();
-    for i in 0..dataset.len() {
-        if left == 0 {
-            break;
-        }
-        let item = dataset.item(i);
-        let windows = left.div_ceil(context as u64).saturating_mul(context as u64);
-        if (item.bytes.len() as u64) > windows {
-            items.push(Item { bytes: &item.bytes[..windows as usize], ends: false });
-            break;
-        }
-        left = left.saturating_sub(item.bytes.len() as u64);
-        items.push(item);
-    }
-    items
-}
-
 /// Scores a data set. Fails on an empty one, and when `progress` says stop.
 pub fn evaluate(
     model: &Megabyte,
@@ -82,72 +70,62 @@ pub fn evaluate(
     options: EvalOptions,
     progress: &dyn Progress,
 ) -> Result<Evaluation> {
+    evaluate_each(model, dataset, options, None, progress, &mut |_| {}).map(|(evaluation, _)| evaluation)
+}
+
+/// As [`evaluate`], showing `each` every symbol, and with the sums behind the result.
+pub(super) fn evaluate_each(
+    model: &Megabyte,
+    dataset: &Dataset,
+    options: EvalOptions,
+    journal: Option<&mut Journal>,
+    progress: &dyn Progress,
+    each: &mut dyn FnMut(&Scored),
+) -> Result<(Evaluation, Tally)> {
     let started = Instant::now();
     let config = model.config();
     let protocol = Protocol::new(options.inference, config)?;
     let items = scored_items(dataset, config.context, options.limit_bytes);
-
-    // Bytes and nats of each stretch of a context: windows that overlap are no independent samples, stretches nearly.
-    let mut sums: Vec<(u64, f64)> = Vec::new();
-    let mut windows: Vec<Shown<'_>> = Vec::new();
-    for item in &items {
-        let document = Document { bytes: item.bytes, ends: item.ends && config.vocab == 257, first_sum: sums.len() };
-        sums.resize(sums.len() + document.symbols().div_ceil(config.context), (0, 0.0));
-        windows.extend(protocol.windows(document.symbols()).into_iter().map(|window| Shown { document, window }));
-    }
-    if windows.is_empty() {
+    let documents: Vec<Document<'_>> = items.iter().map(|item| Document::new(*item, config.vocab)).collect();
+    let mut tally = Tally::new(&documents, config.context);
+    if tally.all().is_empty() {
         return Err(Error::Usage("there is nothing to evaluate: the data set is empty".to_owned()));
     }
     progress.start("evaluate", items.iter().map(|item| item.bytes.len() as u64).sum());
+    let scorer = Scorer { model, protocol, batch: options.batch, progress };
+    // float64 sums in the order of the windows, so that the batch changes nothing that shows
+    let windows = scorer.score(&documents, journal, &mut |scored| {
+        tally.add(&scored);
+        each(&scored);
+    })?;
 
-    let _guard = tch::no_grad_guard();
-    let mut end_nats = 0.0;
-    for group in windows.chunks(options.batch.max(1)) {
-        if progress.cancelled() {
-            return Err(Error::Interrupted);
-        }
-        let batch = to_batch(group, config.patch_size());
-        let nats = loss::each_nats(model, &loss::to_device(&batch, model.device())?)?;
-        // float64 sums in the order of the windows, so that the batch changes nothing that shows
-        let nats = Vec::<f64>::try_from(nats.to_kind(tch::Kind::Double).view(-1))?;
-        let mut bytes = 0;
-        for (row, Shown { document, window }) in nats.chunks(batch.cols).zip(group) {
-            for i in window.scored() {
-                let nats = row[i - window.start];
-                let sum = &mut sums[document.first_sum + i / config.context];
-                sum.1 += nats;
-                if i < document.bytes.len() {
-                    sum.0 += 1;
-                    bytes += 1;
-                } else {
-                    end_nats += nats;
-                }
-            }
-        }
-        progress.advance(bytes);
-    }
-
-    let bytes: u64 = sums.iter().map(|(bytes, _)| bytes).sum();
-    let nats: f64 = sums.iter().map(|(_, nats)| nats).sum();
-    let bits_per_byte = nats / (std::f64::consts::LN_2 * bytes as f64);
-    let modality = dataset.layout().modality();
-    let words: u64 = match modality {
-        Modality::Text => items.iter().map(|item| count_words(item.bytes)).sum(),
+    let (bytes, nats) = total(tally.all());
+    let bits_per_byte = bits_per_byte(nats, bytes);
+    let layout = dataset.layout().clone();
+    let words: u64 = match layout {
+        Layout::Text(_) => items.iter().map(|item| count_words(item.bytes)).sum(),
         _ => 0,
     };
-    Ok(Evaluation {
-        modality,
-        sequences: sums.len() as u64,
+    let bits_per_sample = match &layout {
+        Layout::Audio(layout) => Some(bits_per_byte * layout.bytes_per_sample() as f64),
+        _ => None,
+    };
+    let evaluation = Evaluation {
+        sequences: tally.all().len() as u64,
         bytes,
         nats,
-        end_nats,
+        end_nats: tally.end_nats,
         bits_per_byte,
-        std_error: std_error(&sums, nats / bytes as f64) / std::f64::consts::LN_2,
+        std_error: std_error(tally.all()),
+        bits_per_dimension: matches!(layout, Layout::Image(_)).then_some(bits_per_byte),
+        bits_per_sample,
         word_perplexity: (words > 0).then(|| (bits_per_byte * bytes as f64 / words as f64).exp2()),
+        layout,
         protocol,
-        windows: windows.len() as u64,
+        windows,
         seconds: started.elapsed().as_secs_f64(),
-    })
+    };
+    Ok((evaluation, tally))
 }
 
 impl Evaluation {
@@ -165,57 +143,14 @@ impl Evaluation {
             sum.end_nats += part.end_nats;
             sum.std_error = a.hypot(b) / sum.bytes as f64;
             sum.seconds += part.seconds;
+            // The parts may be of several modalities.
+            sum.bits_per_dimension = None;
+            sum.bits_per_sample = None;
             sum.word_perplexity = None;
         }
-        sum.bits_per_byte = sum.nats / (std::f64::consts::LN_2 * sum.bytes as f64);
+        sum.bits_per_byte = bits_per_byte(sum.nats, sum.bytes);
         Some(sum)
     }
-}
-
-/// A document as the model sees it.
-#[derive(Clone, Copy)]
-struct Document<'a> {
-    bytes: &'a [u8],
-    /// Whether the symbol of its end is scored.
-    ends: bool,
-    /// The number of stretches in the documents before it.
-    first_sum: usize,
-}
-
-impl Document<'_> {
-    fn symbols(&self) -> usize {
-        self.bytes.len() + usize::from(self.ends)
-    }
-}
-
-/// A window and what it is a window of.
-struct Shown<'a> {
-    document: Document<'a>,
-    window: Window,
-}
-
-/// Rows padded to the longest, in whole patches.
-fn to_batch(windows: &[Shown<'_>], patch: usize) -> Batch {
-    let longest = windows.iter().map(|shown| shown.window.end - shown.window.start).max().unwrap_or(0);
-    let cols = longest.next_multiple_of(patch);
-    let mut symbols = vec![PAD; windows.len() * cols];
-    for (row, Shown { document, window }) in symbols.chunks_mut(cols).zip(windows) {
-        for (place, i) in row.iter_mut().zip(window.start..window.end) {
-            *place = document.bytes.get(i).map_or(END, |&byte| i16::from(byte));
-        }
-    }
-    Batch { symbols, rows: windows.len(), cols }
-}
-
-/// Standard error of a ratio of sums, in nats a byte (linearised: Cochran, Sampling Techniques, 6.3).
-fn std_error(sums: &[(u64, f64)], nats_per_byte: f64) -> f64 {
-    let n = sums.len() as f64;
-    if n < 2.0 {
-        return 0.0;
-    }
-    let total: u64 = sums.iter().map(|(bytes, _)| bytes).sum();
-    let squares: f64 = sums.iter().map(|&(bytes, nats)| (nats - nats_per_byte * bytes as f64).powi(2)).sum();
-    (n / (n - 1.0) * squares).sqrt() / total as f64
 }
 
 /// Words as `wc -w` counts them: runs of anything but white space.

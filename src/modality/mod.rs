@@ -9,6 +9,7 @@ mod budget;
 mod bytes;
 mod content;
 mod describe;
+mod facet;
 mod image;
 mod layout;
 mod text;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 pub use content::{Detected, contained, decoding, detect};
 pub use describe::{Description, describe};
+pub use facet::Facet;
 pub use layout::{
     AudioChannels, AudioFormat, AudioLayout, Bom, BytesLayout, Channels, Filter, Fit, ImageLayout, Newlines, Scan,
     TextLayout,

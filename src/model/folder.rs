@@ -62,6 +62,16 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
     Err(Error::file(path, reason))
 }
 
+/// A name for a model: the same for the same configuration and weights, wherever they lie.
+pub fn fingerprint(folder: &Path) -> Result<String> {
+    let mut hash = blake3::Hasher::new();
+    for name in [CONFIG, WEIGHTS] {
+        let path = folder.join(name);
+        hash.update_reader(std::fs::File::open(&path).at(&path)?).at(&path)?;
+    }
+    Ok(hash.finalize().to_hex()[..16].to_owned())
+}
+
 /// Writes a model folder's two files into `folder`, which exists. Not atomic: write into a folder beside and rename.
 pub fn save(folder: &Path, layout: &Layout, model: &Megabyte) -> Result<()> {
     let config = serde_json::to_string_pretty(&ModelFile::new(layout, model.config()))

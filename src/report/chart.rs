@@ -4,13 +4,13 @@ use super::format::{escape, si, si_exact};
 use super::ticks::Ticks;
 
 /// Size of the drawing in its own units, near the pixels of a phone's width so that labels stay readable there.
-const WIDTH: f64 = 460.0;
-const HEIGHT: f64 = 270.0;
+pub(super) const WIDTH: f64 = 460.0;
+pub(super) const HEIGHT: f64 = 270.0;
 /// Left, top, right and bottom of the plot.
-const LEFT: f64 = 44.0;
-const TOP: f64 = 14.0;
-const RIGHT: f64 = WIDTH - 14.0;
-const BOTTOM: f64 = HEIGHT - 40.0;
+pub(super) const LEFT: f64 = 44.0;
+pub(super) const TOP: f64 = 14.0;
+pub(super) const RIGHT: f64 = WIDTH - 14.0;
+pub(super) const BOTTOM: f64 = HEIGHT - 40.0;
 /// The part of the x axis whose points may lie above the top.
 const BEGINNING: f64 = 0.04;
 /// More points than this are averaged.
@@ -120,7 +120,7 @@ impl Chart {
     }
 }
 
-fn label(class: &str, x: f64, y: f64, anchor: &str, text: &str) -> String {
+pub(super) fn label(class: &str, x: f64, y: f64, anchor: &str, text: &str) -> String {
     format!("<text class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", escape(text))
 }
 

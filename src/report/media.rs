@@ -9,14 +9,14 @@ use super::run::read_file;
 use crate::Error;
 
 /// Larger files would make the page too heavy for a browser.
-const LARGEST: usize = 16 << 20;
+pub(super) const LARGEST: usize = 16 << 20;
 /// A picture is enlarged by a whole number to at most this many pixels.
 const PICTURE: u32 = 160;
 /// Bytes of a prompt's end and of a continuation's beginning that are shown.
 const PROMPT: usize = 1_500;
 const CONTINUATION: usize = 4_000;
 /// Size of a waveform in its own units.
-const COLUMNS: usize = 360;
+pub(super) const COLUMNS: usize = 360;
 const HEIGHT: f64 = 56.0;
 
 fn damaged(path: &Path, reason: impl ToString) -> String {
@@ -79,7 +79,7 @@ pub(super) fn sound(path: &Path, caption: &str, kept: usize, problems: &mut Vec<
 }
 
 /// Samples of a WAV file, all channels, from -1 to 1.
-fn samples(wav: &[u8]) -> Result<Vec<f32>, hound::Error> {
+pub(super) fn samples(wav: &[u8]) -> Result<Vec<f32>, hound::Error> {
     let mut reader = hound::WavReader::new(Cursor::new(wav))?;
     let spec = reader.spec();
     match spec.sample_format {
@@ -97,7 +97,7 @@ pub(super) fn sample_count(path: &Path) -> Option<usize> {
 }
 
 /// Lowest and highest sample of each column, what was kept and what came after in their own colours.
-fn waveform(samples: &[f32], kept: usize) -> String {
+pub(super) fn waveform(samples: &[f32], kept: usize) -> String {
     let middle = HEIGHT / 2.0;
     let columns = COLUMNS.min(samples.len().max(1));
     let mut parts = [String::new(), String::new()];

@@ -1,28 +1,36 @@
 //! What a person sees of a run: TensorBoard event files while it trains, and a self-contained HTML page about what came
 //! out of it.
 
+mod bars;
 mod chart;
 mod coders;
 mod compare;
 mod completion;
 mod curves;
+mod evaluation;
 mod format;
+mod heat;
+mod marked;
 mod media;
 mod page;
 mod parameters;
 mod protobuf;
 mod run;
+mod scores;
 mod section;
 mod show;
 mod tensorboard;
 mod ticks;
+mod track;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 pub use completion::{Completion, Request};
+pub use evaluation::evaluation_page;
 pub use page::page;
 pub use run::{Eval, Run, SpeedPoint, StepSamples, TrainPoint, ValidPoint};
+pub use scores::{Shown, show_scores};
 pub use tensorboard::EventWriter;
 
 use crate::error::IoContext;

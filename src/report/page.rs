@@ -16,21 +16,25 @@ pub fn page(title: &str, runs: &[Run]) -> (String, Vec<String>) {
     let tiles: String = runs.iter().enumerate().map(|(index, run)| tile(run, &id(index))).collect();
     let (sections, problems): (Vec<String>, Vec<Vec<String>>) =
         runs.iter().enumerate().map(|(index, run)| section(run, &id(index))).unzip();
-    let html = format!(
+    let header = format!("<h1>{title}</h1>{INTRODUCTION}");
+    let main = format!("<nav class=\"tiles\">{tiles}</nav>\n{}{}", compare::comparisons(runs), sections.concat());
+    (shell(&title, &header, &main), problems.concat())
+}
+
+/// A page that needs nothing else, around what is HTML already.
+pub(super) fn shell(title: &str, header: &str, main: &str) -> String {
+    format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\
          <meta name=\"color-scheme\" content=\"light dark\"/>\
          <meta name=\"generator\" content=\"megabyte {version}\"/>\
          <link rel=\"icon\" href=\"data:,\"/><title>{title}</title><style>{STYLE}</style></head>\n\
-         <body><header><h1>{title}</h1>{INTRODUCTION}</header>\n\
-         <main><nav class=\"tiles\">{tiles}</nav>\n{comparisons}{sections}</main>\n\
+         <body><header>{header}</header>\n\
+         <main>{main}</main>\n\
          <footer><p>Written by megabyte {version}. The model: Yu et al., MEGABYTE: Predicting Million-byte Sequences with \
          Multiscale Transformers, 2023.</p></footer></body></html>\n",
         version = env!("CARGO_PKG_VERSION"),
-        comparisons = compare::comparisons(runs),
-        sections = sections.concat(),
-    );
-    (html, problems.concat())
+    )
 }
 
 const INTRODUCTION: &str = "<p>Each run below trained a MEGABYTE model: a hierarchy of transformers that reads a file as \

@@ -13,6 +13,7 @@ mod generate;
 mod paths;
 mod resume;
 mod round;
+mod score;
 mod settings;
 mod streams;
 

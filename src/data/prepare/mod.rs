@@ -26,6 +26,7 @@ use rayon::prelude::*;
 
 pub use cache::{prepared, prepared_in};
 pub(in crate::data) use encode::encode;
+pub use pattern::matches;
 pub use source::{SourceFile, Walk, walk};
 pub use state::Existing;
 pub use survey::{Survey, guess, is_archive, survey};

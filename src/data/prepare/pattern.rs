@@ -29,6 +29,12 @@ impl Patterns {
     }
 }
 
+/// Whether a name matches one of the patterns, which are read as those of `data.include`; `key` is for the error.
+pub fn matches(key: &str, patterns: &[String]) -> Result<impl Fn(&str) -> bool + use<>> {
+    let set = set(key, patterns)?;
+    Ok(move |name: &str| set.as_ref().is_some_and(|set| set.is_match(name)))
+}
+
 fn set(key: &str, patterns: &[String]) -> Result<Option<GlobSet>> {
     if patterns.is_empty() {
         return Ok(None);

@@ -5,7 +5,7 @@ mod fit;
 mod ico;
 mod jpeg;
 mod read;
-mod scan;
+pub(super) mod scan;
 mod tga;
 mod tiff;
 

@@ -58,6 +58,13 @@ pub(super) fn to_raster(stream: &[u8], layout: &ImageLayout) -> Vec<u8> {
     raster
 }
 
+/// The raster place of each byte of the stream.
+pub(in super::super) fn places(layout: &ImageLayout) -> Vec<usize> {
+    let mut places = Vec::with_capacity(layout.len());
+    for_each_run(layout, |run| places.extend(run));
+    places
+}
+
 /// The picture flipped left to right, in raster bytes.
 pub(super) fn flip(raster: &mut [u8], layout: &ImageLayout) {
     let channels = layout.channels.count();

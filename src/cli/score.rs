@@ -1,0 +1,83 @@
+//! The arguments of `score` and `rank`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Arguments of `score`.
+#[derive(Debug, Args)]
+pub struct ScoreArgs {
+    /// A run, a checkpoint or a model folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Files, and folders of files
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub files: Vec<PathBuf>,
+    /// Write the nats of every byte, float32, in stream order: one file's as NPY, those of several as NAME.npy in DIR
+    #[arg(long, value_name = "NPY|DIR", required_unless_present_any = ["show", "json"])]
+    pub out: Option<PathBuf>,
+    /// Write what shows them: a heat map (PNG) of a picture, a page (HTML) of a sound or a text; of several files
+    /// NAME.scores.png or NAME.scores.html in DIR
+    #[arg(long, value_name = "FILE|DIR")]
+    pub show: Option<PathBuf>,
+    /// How every byte gets its context: plain, sliding (2 times the work), strided (2) or sliding+strided (4)
+    #[arg(long, default_value = "plain", value_name = "HOW")]
+    pub inference: String,
+    /// Sequences scored together
+    #[arg(long, default_value_t = 8)]
+    pub batch: usize,
+    /// Replace files that are there
+    #[arg(long)]
+    pub force: bool,
+    /// cpu, cuda or cuda:N [default: a CUDA device where there is one]
+    #[arg(long)]
+    pub device: Option<String>,
+    /// float32 or bfloat16
+    #[arg(long, default_value = "float32")]
+    pub dtype: String,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `rank`.
+#[derive(Debug, Args)]
+pub struct RankArgs {
+    /// A run, a checkpoint or a model folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// Folders of files, and files
+    #[arg(long, required = true, num_args = 1.., value_name = "DIR|FILE")]
+    pub data: Vec<PathBuf>,
+    /// Only the first N; 0 is all
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub top: usize,
+    /// Fewest bits first [default: most bits first]
+    #[arg(long)]
+    pub reverse: bool,
+    /// Order by bits per byte less those of PNG, WebP, FLAC, xz or gzip, whichever makes least of the file: what is
+    /// simple costs little, and doesn't seem usual for that
+    #[arg(long)]
+    pub relative: bool,
+    /// A file of lines `name<TAB>0` or `name<TAB>1`, 1 for anomalies: says how well the order finds them
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// As --labels, where anomalies are the files whose names match; can be repeated
+    #[arg(long, value_name = "GLOB", conflicts_with = "labels")]
+    pub anomalies: Vec<String>,
+    /// How every byte gets its context: plain, sliding (2 times the work), strided (2) or sliding+strided (4)
+    #[arg(long, default_value = "plain", value_name = "HOW")]
+    pub inference: String,
+    /// Sequences scored together
+    #[arg(long, default_value_t = 8)]
+    pub batch: usize,
+    /// cpu, cuda or cuda:N [default: a CUDA device where there is one]
+    #[arg(long)]
+    pub device: Option<String>,
+    /// float32 or bfloat16
+    #[arg(long, default_value = "float32")]
+    pub dtype: String,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}

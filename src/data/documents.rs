@@ -1,0 +1,72 @@
+//! The documents of a file, encoded in memory.
+
+use std::io::{Cursor, Seek};
+use std::path::Path;
+
+use super::container::{self, Content, Expanded, Found, Record};
+use super::prepare::encode;
+use crate::error::IoContext;
+use crate::modality::{Adapter, Input, Layout};
+use crate::{Error, Result};
+
+/// The bytes of a document in memory.
+#[derive(Debug)]
+pub(super) struct Document {
+    pub name: String,
+    /// The folder that its file is in.
+    pub source: String,
+    pub bytes: Vec<u8>,
+    pub ends: bool,
+}
+
+/// The documents of one file, which goes by a name.
+pub(super) fn documents(path: &Path, name: &str, layout: &Layout, adapter: &dyn Adapter) -> Result<Vec<Document>> {
+    if path.is_dir() {
+        return Err(Error::file(path, "is a folder where a file is expected"));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let source = folder.display().to_string();
+    let encoded = |name: String, input: &mut dyn Input| {
+        let mut bytes = Vec::new();
+        encode(adapter, input, &mut bytes)?;
+        match bytes.is_empty() {
+            true => Err("has no content".to_owned()),
+            false => Ok(Document { name, source: source.clone(), bytes, ends: adapter.ends_with_symbol() }),
+        }
+    };
+    let mut file = std::fs::File::open(path).at(path)?;
+    let (mut parts, mut refused) = (Vec::new(), None);
+    let options = container::Options::new(layout.modality(), std::env::temp_dir());
+    let expanded = container::expand(&mut file, &path.display().to_string(), &options, &mut |found| {
+        let (part, encoded) = match found {
+            Found::Skipped { name, reason } => (name, Err(reason)),
+            Found::Record(Record { name: part, content }) => {
+                let whole = if part.is_empty() { name.to_owned() } else { format!("{name}/{part}") };
+                let encoded = match content {
+                    Content::Memory(bytes) => encoded(whole, &mut Cursor::new(bytes)),
+                    Content::File(mut file) => encoded(whole, &mut file),
+                };
+                (part, encoded)
+            }
+        };
+        match encoded {
+            Ok(part) => parts.push(part),
+            Err(reason) if part.is_empty() => refused = refused.take().or(Some(reason)),
+            Err(reason) => refused = refused.take().or(Some(format!("{part} {reason}"))),
+        }
+        Ok(())
+    })?;
+    match expanded {
+        Expanded::NotAContainer => {
+            file.rewind().at(path)?;
+            let part = encoded(name.to_owned(), &mut file).map_err(|reason| Error::file(path, reason))?;
+            Ok(vec![part])
+        }
+        Expanded::Broken(reason) => Err(Error::file(path, reason)),
+        Expanded::Done if parts.is_empty() => {
+            let reason = refused.unwrap_or_else(|| "has nothing in it".to_owned());
+            Err(Error::file(path, format!("has nothing that can be used: {reason}")))
+        }
+        Expanded::Done => Ok(parts),
+    }
+}
