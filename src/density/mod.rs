@@ -1,6 +1,8 @@
-//! Density estimation: bits per byte, and what classical coders make of the same bytes.
+//! Density estimation: bits per byte, what classical coders make of the same bytes, and lossless archives.
 
+pub mod archive;
 mod classical;
+pub mod coder;
 mod evaluate;
 mod flac;
 mod protocol;
