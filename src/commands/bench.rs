@@ -164,7 +164,7 @@ fn compression(config: &RunConfig, seconds: f64, device: Device) -> anyhow::Resu
     let codec = Codec::new(config.data.layout()?, model)?;
     let threads = pairs::threads(None)?;
     let options =
-        CompressOptions { threads, raw: true, payload_only: true, verify: false, ..CompressOptions::default() };
+        CompressOptions { threads, raw: true, store_larger: false, verify: false, ..CompressOptions::default() };
     let random = random_dataset(config)?;
     let items = (0..random.len()).map(|i| random.item(i).bytes.to_vec());
     let per_call = (64 << 10).max(config.model.context) * threads;

@@ -67,8 +67,14 @@ pub fn run(args: CompressArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let codec = Codec::load(&place, kind, device)?;
     let modality = codec.layout().modality();
     let raw = raw(args.modality.as_deref(), modality)?;
-    let options =
-        CompressOptions { threads, lanes: args.lanes, raw, payload_only: args.payload_only, verify: !args.no_verify };
+    let options = CompressOptions {
+        threads,
+        lanes: args.lanes,
+        raw,
+        payload_only: args.payload_only,
+        verify: !args.no_verify,
+        ..CompressOptions::default()
+    };
 
     let started = Instant::now();
     let (mut files, mut contents, mut sound) = (Vec::new(), Vec::new(), true);

@@ -12,9 +12,10 @@ use megabyte::progress::Quiet;
 
 use super::{bytes_codec, codec, common, compress, restore};
 
-/// Compresses with the check that it comes back, and checks it again.
+/// Compresses, and checks that the file comes back, of whatever use the model is.
 fn there_and_back(codec: &Codec, file: &[u8]) -> Compressed {
-    let made = compress(codec, &[file.to_vec()], CompressOptions::default()).remove(0);
+    let made = compress(codec, &[file.to_vec()], super::options()).remove(0);
+    assert_eq!(made.header.container, container(codec, file));
     assert_eq!(restore(codec, &made.archive), file);
     made
 }
@@ -55,7 +56,7 @@ fn image_codec(size: usize, scan: Scan) -> Codec {
     codec(Layout::Image(ImageLayout { width: size, height: size, patch: 4, scan, ..ImageLayout::default() }))
 }
 
-/// What an archive says of a file whether or not the model (which knows nothing) is of use.
+/// How a file is taken apart.
 fn container(codec: &Codec, file: &[u8]) -> Container {
     megabyte::density::archive::container_of(file, codec.layout())
 }
@@ -182,7 +183,7 @@ fn content_alone_is_the_file_decoded() {
 fn any_model_codes_files_as_they_are() {
     let codec = image_codec(32, Scan::Patch);
     let file = png(&picture(32, 32).into(), CompressionType::Default, FilterType::Sub);
-    let options = CompressOptions { raw: true, payload_only: true, ..CompressOptions::default() };
+    let options = CompressOptions { raw: true, ..super::options() };
     let made = compress(&codec, &[file.clone()], options).remove(0);
     assert_eq!(made.header.container, Container::Plain);
     assert_eq!(made.content, file);
@@ -222,7 +223,7 @@ fn pictures_and_sounds_of_the_development_data_come_back() {
     let found = pngs.iter().filter(|file| container(&codec, file) == Container::Png).count();
     assert_eq!(found, pngs.len(), "all are taken apart");
     // A few of them, and as a batch.
-    for (made, file) in compress(&codec, &pngs[..pngs.len().min(4)], CompressOptions::default()).iter().zip(&pngs) {
+    for (made, file) in compress(&codec, &pngs[..pngs.len().min(4)], super::options()).iter().zip(&pngs) {
         assert_eq!(restore(&codec, &made.archive), *file);
     }
 }

@@ -9,7 +9,8 @@ use super::{bytes_codec, compress, config, decompress, model, options, random, r
 /// A file of five blocks, each of four windows of 64 bytes but the last.
 fn example(codec: &Codec) -> (Vec<u8>, Vec<u8>, Header) {
     let file = random(1100, 11);
-    let made = compress(codec, std::slice::from_ref(&file), CompressOptions { lanes: Some(4), ..options() }).remove(0);
+    let made =
+        compress(codec, std::slice::from_ref(&file), CompressOptions { block_bytes: 256, ..options() }).remove(0);
     assert_eq!(made.header.blocks.len(), 5);
     assert_eq!(restore(codec, &made.archive), file);
     (file, made.archive, made.header)

@@ -44,10 +44,9 @@ fn bytes_codec() -> Codec {
     codec(Layout::Bytes(BytesLayout {}))
 }
 
-/// Compresses without the fallback to storing: what the model makes larger than the file stays the model's, so that it
-/// is the model that is tested. That is the case with `payload_only`.
+/// What the model makes larger than the file is not stored: it is the model that is tested.
 fn options() -> CompressOptions {
-    CompressOptions { payload_only: true, verify: false, ..CompressOptions::default() }
+    CompressOptions { store_larger: false, verify: false, ..CompressOptions::default() }
 }
 
 fn compress(codec: &Codec, files: &[Vec<u8>], options: CompressOptions) -> Vec<Compressed> {

@@ -12,7 +12,7 @@ fn files_of_every_length_up_to_several_windows_come_back() {
     let files: Vec<Vec<u8>> = (0..200).map(|len| random(len, len as u64)).collect();
     let archives = compress(&codec, &files, options());
     for (file, made) in files.iter().zip(&archives) {
-        assert_eq!(made.header.container, Container::Decoded);
+        assert_eq!(made.header.container, Container::Plain);
         assert_eq!(restore(&codec, &made.archive), *file, "{} bytes, alone", file.len());
     }
     let all: Vec<&[u8]> = archives.iter().map(|made| &made.archive[..]).collect();
@@ -51,15 +51,11 @@ fn texts_of_the_development_data_come_back() {
         file.truncate(3000);
         files.push(file);
     }
-    files.truncate(300);
-    for (made, file) in compress(&codec, &files, CompressOptions { threads: 2, ..options() }).iter().zip(&files) {
+    files.truncate(60);
+    let checked = CompressOptions { verify: true, threads: 2, ..options() };
+    for (made, file) in compress(&codec, &files, checked).iter().zip(&files) {
         assert_eq!(made.content, *file, "text is what it is");
-        let verified = decompress(&codec, &[&made.archive]).remove(0).unwrap();
-        assert_eq!(verified.file, *file);
-        break;
     }
-    let checked = CompressOptions { verify: true, threads: 2, ..CompressOptions::default() };
-    compress(&codec, &files, checked);
 }
 
 #[test]
@@ -67,7 +63,7 @@ fn threads_change_no_byte_of_an_archive() {
     let codec = bytes_codec();
     let files = [random(9000, 1), random(150, 2), random(5000, 3)];
     let with = |threads| {
-        let options = CompressOptions { threads, lanes: Some(8), ..options() };
+        let options = CompressOptions { threads, lanes: Some(8), block_bytes: 512, ..options() };
         compress(&codec, &files, options).into_iter().map(|made| made.archive).collect::<Vec<_>>()
     };
     let one = with(1);

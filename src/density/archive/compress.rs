@@ -7,7 +7,7 @@ use super::super::coder::ByteEncoder;
 use super::container::{Parts, split, split_payload, store};
 use super::header::{Block, Coding, Container, Header};
 use super::lockstep::{Task, Way, batches, run};
-use super::{Codec, DecompressOptions, block_windows};
+use super::{Codec, DecompressOptions};
 use crate::modality::Modality;
 use crate::progress::Progress;
 use crate::{Error, Result};
@@ -19,18 +19,30 @@ pub struct CompressOptions {
     pub threads: usize,
     /// Rows of a batch; `None` chooses by model and content.
     pub lanes: Option<usize>,
+    /// Bytes of a block, about, and at least a context: what damage in one place loses.
+    pub block_bytes: usize,
     /// Codes the bytes of the files as they are, whatever the model's layout.
     pub raw: bool,
     /// Leaves out what the adapter doesn't carry: what comes back is the content decoded.
     pub payload_only: bool,
+    /// Stores a file that the model makes larger than it is.
+    pub store_larger: bool,
     /// Decodes every archive and compares.
     pub verify: bool,
 }
 
 impl Default for CompressOptions {
-    /// One thread, and archives of whole files that are verified.
+    /// One thread, blocks of 64 KiB, and archives of whole files that are verified.
     fn default() -> Self {
-        CompressOptions { threads: 1, lanes: None, raw: false, payload_only: false, verify: true }
+        CompressOptions {
+            threads: 1,
+            lanes: None,
+            block_bytes: 64 << 10,
+            raw: false,
+            payload_only: false,
+            store_larger: true,
+            verify: true,
+        }
     }
 }
 
@@ -78,20 +90,20 @@ impl Codec {
     ) -> Result<Vec<Compressed>> {
         let config = self.model.config();
         let coded = |parts: &Parts| if parts.container == Container::Stored { 0 } else { parts.content.len() };
-        let windows = parts.iter().map(|parts| coded(parts).div_ceil(config.context)).sum();
-        let lanes = options.lanes.unwrap_or_else(|| self.lanes_for(windows));
+        let windows = (options.block_bytes / config.context).max(1);
+        let all = parts.iter().map(|parts| coded(parts).div_ceil(config.context)).sum();
+        let lanes = options.lanes.unwrap_or_else(|| self.lanes_for(all, windows));
         self.check_lanes(lanes)?;
-        let windows = block_windows(config, lanes);
         let coding = Coding { identity: self.identity(lanes)?, lanes, window: config.context, windows };
 
         let mut tasks = Vec::new();
         for (file, parts) in parts.iter().enumerate().filter(|(_, parts)| parts.container != Container::Stored) {
             for (block, content) in parts.content.chunks(config.context * windows).enumerate() {
                 let (content, way) = (content.to_vec(), Way::Encode(ByteEncoder::default()));
-                tasks.push(Task { owner: (file, block), row: 0, content, window: config.context, way });
+                tasks.push(Task { owner: (file, block), row: 0, lanes, content, window: config.context, way });
             }
         }
-        // Windows of one length beside each other.
+        // Blocks that take as long beside each other.
         tasks.sort_by_key(|task| std::cmp::Reverse(task.steps()));
         let mut row = 0;
         for task in &mut tasks {
@@ -102,7 +114,7 @@ impl Codec {
             row += task.rows();
         }
         progress.start("compress", parts.iter().map(|parts| coded(parts) as u64).sum());
-        let mut tasks = run(&self.model, lanes, batches(tasks, lanes), options.threads, progress)?;
+        let mut tasks = run(&self.model, batches(tasks), options.threads, progress)?;
         tasks.sort_by_key(|task| task.owner);
 
         let mut blocks: Vec<(Vec<Block>, Vec<u8>)> = vec![Default::default(); files.len()];
@@ -113,7 +125,7 @@ impl Codec {
         }
         let modality = if options.raw { Modality::Bytes } else { self.layout.modality() };
         let finish = |((file, parts), blocks): ((&Vec<u8>, Parts), (Vec<Block>, Vec<u8>))| {
-            assemble(file, parts, (modality, options.payload_only), coding, blocks)
+            assemble(file, parts, modality, coding, blocks, options)
         };
         files.par_iter().zip(parts).zip(blocks).map(finish).collect()
     }
@@ -146,9 +158,10 @@ impl Codec {
 fn assemble(
     file: &[u8],
     parts: Parts,
-    (modality, payload_only): (Modality, bool),
+    modality: Modality,
     coding: Coding,
     (blocks, body): (Vec<Block>, Vec<u8>),
+    CompressOptions { payload_only, store_larger, .. }: CompressOptions,
 ) -> Result<Compressed> {
     let Parts { container, content, side, decoded } = parts;
     let whole = decoded.as_deref().unwrap_or(file);
@@ -167,7 +180,7 @@ fn assemble(
     if container != Container::Stored {
         let archive = [header.write(), side, body].concat();
         // Of content alone, there is nothing else to store.
-        if archive.len() <= whole.len() || payload_only {
+        if archive.len() <= whole.len() || payload_only || !store_larger {
             return Ok(Compressed { archive, header, content });
         }
         let stored = stored(file, header.clone())?;

@@ -80,16 +80,14 @@ impl Codec {
 
         // Batches are of archives that have the same number of rows.
         let mut by_lanes: BTreeMap<usize, Vec<Task>> = BTreeMap::new();
-        for opened in opened.iter_mut().flatten() {
-            if let Some(coding) = opened.header.coding {
-                by_lanes.entry(coding.lanes).or_default().append(&mut opened.tasks);
-            }
+        for task in opened.iter_mut().flatten().flat_map(|opened| std::mem::take(&mut opened.tasks)) {
+            by_lanes.entry(task.lanes).or_default().push(task);
         }
         let bytes = |tasks: &Vec<Task>| tasks.iter().map(|task| task.content.len() as u64).sum::<u64>();
         progress.start(options.stage, by_lanes.values().map(bytes).sum());
-        for (lanes, mut tasks) in by_lanes {
+        for mut tasks in by_lanes.into_values() {
             tasks.sort_by_key(|task| std::cmp::Reverse(task.steps()));
-            for task in run(&self.model, lanes, batches(tasks, lanes), options.threads, progress)? {
+            for task in run(&self.model, batches(tasks), options.threads, progress)? {
                 if let Ok(opened) = &mut opened[task.owner.0] {
                     opened.decoded(task);
                 }
@@ -138,7 +136,14 @@ impl Codec {
                 (Err(reason), _) => opened.lose(i, reason),
                 (Ok(code), Some(coding)) => {
                     let (way, content) = (Way::Decode(Some(ByteDecoder::new(code))), vec![0; len]);
-                    opened.tasks.push(Task { owner: (owner, i), row: block.row, content, window: coding.window, way });
+                    opened.tasks.push(Task {
+                        owner: (owner, i),
+                        row: block.row,
+                        lanes: coding.lanes,
+                        content,
+                        window: coding.window,
+                        way,
+                    });
                 }
                 (Ok(code), None) => match unstore(code, len as u64) {
                     Ok(content) => opened.put(i, &content),

@@ -46,7 +46,7 @@ pub struct Coding {
     pub lanes: usize,
     /// Bytes of a window: the model's context.
     pub window: usize,
-    /// Windows of a block, each a row of a batch.
+    /// Windows of a block.
     pub windows: usize,
 }
 
@@ -203,7 +203,7 @@ impl Header {
     fn coding(reader: &mut Reader<'_>) -> Result<Coding> {
         let identity = Identity::read(reader)?;
         let [lanes, window, windows] = [reader.size()?, reader.size()?, reader.size()?];
-        if !(1..=MAX_LANES).contains(&lanes) || !(1..=lanes).contains(&windows) || !(1..1 << 40).contains(&window) {
+        if !(1..=MAX_LANES).contains(&lanes) || ![windows, window].iter().all(|size| (1..1 << 31).contains(size)) {
             return Err(damaged("its batches have no possible size"));
         }
         Ok(Coding { identity, lanes, window, windows })
@@ -222,9 +222,10 @@ impl Header {
         Ok(())
     }
 
-    /// The windows of a block.
-    pub(super) fn rows(&self, block: usize) -> usize {
+    /// The rows of a batch that a block takes.
+    fn rows(&self, block: usize) -> usize {
         let range = self.range(block);
-        self.coding.map_or(1, |coding| (range.end - range.start).div_ceil(coding.window as u64) as usize)
+        let rows = |coding: Coding| (range.end - range.start).div_ceil(coding.window as u64).min(coding.lanes as u64);
+        self.coding.map_or(1, rows) as usize
     }
 }

@@ -16,14 +16,16 @@ use crate::model::Megabyte;
 use crate::progress::Progress;
 use crate::{Error, Result};
 
-/// A block on its way through the model: consecutive windows in rows of one batch, and one range code for all of them,
-/// in which a place of every window comes before the next place of any.
+/// A block on its way through the model: consecutive windows in rows of one batch, as many at a time as there are rows,
+/// and one range code for all of them, in which a place of these windows comes before the next place of any.
 #[derive(Debug)]
 pub(super) struct Task {
     /// Whose it is, for the caller.
     pub owner: (usize, usize),
     /// The row of its first window.
     pub row: usize,
+    /// Rows of a batch.
+    pub lanes: usize,
     /// Its content: all of it, or as much as was decoded, with zeros after it.
     pub content: Vec<u8>,
     /// Bytes of a window; the last one is what is left.
@@ -42,14 +44,28 @@ pub(super) enum Way {
 }
 
 impl Task {
-    /// Rows that it takes.
-    pub fn rows(&self) -> usize {
+    fn windows(&self) -> usize {
         self.content.len().div_ceil(self.window)
     }
 
-    /// Places of its longest window.
+    /// Rows that it takes.
+    pub fn rows(&self) -> usize {
+        self.windows().min(self.lanes)
+    }
+
+    /// How often its rows begin anew.
+    fn rounds(&self) -> usize {
+        self.windows().div_ceil(self.rows().max(1))
+    }
+
+    /// Places of the longest window of a round.
+    fn places(&self, round: usize) -> usize {
+        self.content.len().saturating_sub(round * self.rows() * self.window).min(self.window)
+    }
+
+    /// Steps of the model that it takes.
     pub fn steps(&self) -> usize {
-        self.window.min(self.content.len())
+        (0..self.rounds()).map(|round| self.places(round)).sum()
     }
 
     /// The byte at place `at` of window `i`, coded, if there is one.
@@ -73,8 +89,8 @@ impl Task {
     }
 }
 
-/// Puts tasks into batches of `lanes` rows, each into the first whose rows are free.
-pub(super) fn batches(tasks: Vec<Task>, lanes: usize) -> Vec<Vec<Task>> {
+/// Puts tasks into batches of as many rows as they say, alike for all, each into the first whose rows are free.
+pub(super) fn batches(tasks: Vec<Task>) -> Vec<Vec<Task>> {
     let mut batches: Vec<(Vec<bool>, Vec<Task>)> = Vec::new();
     // Batches before this one are full.
     let mut open = 0;
@@ -83,7 +99,7 @@ pub(super) fn batches(tasks: Vec<Task>, lanes: usize) -> Vec<Vec<Task>> {
         let free = |(taken, _): &(Vec<bool>, Vec<Task>)| !taken[rows.clone()].contains(&true);
         let place = (open..batches.len()).find(|&i| free(&batches[i])).unwrap_or(batches.len());
         if place == batches.len() {
-            batches.push((vec![false; lanes], Vec::new()));
+            batches.push((vec![false; task.lanes], Vec::new()));
         }
         let (taken, tasks) = &mut batches[place];
         taken[rows].fill(true);
@@ -129,7 +145,6 @@ pub(super) fn on_threads<T: Send>(
 /// Codes batches of tasks, and gives the tasks back in any order.
 pub(super) fn run(
     model: &Megabyte,
-    lanes: usize,
     batches: Vec<Vec<Task>>,
     threads: usize,
     progress: &dyn Progress,
@@ -140,7 +155,7 @@ pub(super) fn run(
     let done = on_threads(model, threads, |model| {
         let mut done = Vec::new();
         while let Some(mut tasks) = next() {
-            let coded = batch(model, lanes, &mut tasks, progress);
+            let coded = batch(model, &mut tasks, progress);
             if coded.is_err() {
                 // Nobody begins another one.
                 while next().is_some() {}
@@ -153,13 +168,27 @@ pub(super) fn run(
     Ok(done.into_iter().flatten().collect())
 }
 
-/// One batch, from its first place to the last of its longest window.
-fn batch(model: &Megabyte, lanes: usize, tasks: &mut [Task], progress: &dyn Progress) -> Result<()> {
-    let vocab = model.config().vocab;
-    let steps = tasks.iter().map(Task::steps).max().unwrap_or(0);
+/// One batch: all rounds of its tasks, each from its first place to the last of its longest window.
+fn batch(model: &Megabyte, tasks: &mut [Task], progress: &dyn Progress) -> Result<()> {
+    let lanes = tasks.first().map_or(1, |task| task.lanes);
     let mut engine = Engine::new(model, lanes);
+    for number in 0..tasks.iter().map(Task::rounds).max().unwrap_or(0) {
+        round(model, &mut engine, number, lanes, tasks, progress)?;
+    }
+    Ok(())
+}
+
+fn round(
+    model: &Megabyte,
+    engine: &mut Engine<'_>,
+    number: usize,
+    lanes: usize,
+    tasks: &mut [Task],
+    progress: &dyn Progress,
+) -> Result<()> {
+    let vocab = model.config().vocab;
     let mut symbols = vec![0; lanes];
-    for at in 0..steps {
+    for at in 0..tasks.iter().map(|task| task.places(number)).max().unwrap_or(0) {
         if progress.cancelled() {
             return Err(Error::Interrupted);
         }
@@ -168,9 +197,11 @@ fn batch(model: &Megabyte, lanes: usize, tasks: &mut [Task], progress: &dyn Prog
         symbols.fill(0);
         let mut bytes = 0;
         for task in &mut *tasks {
-            for i in 0..task.rows() {
+            let rows = task.rows();
+            for i in 0..rows {
                 let row = task.row + i;
-                if let Some(byte) = task.step(i, at, &logits[row * vocab..(row + 1) * vocab])? {
+                let logits = &logits[row * vocab..(row + 1) * vocab];
+                if let Some(byte) = task.step(number * rows + i, at, logits)? {
                     symbols[row] = i64::from(byte);
                     bytes += 1;
                 }

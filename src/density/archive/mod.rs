@@ -26,8 +26,8 @@ pub use identity::{Identity, fingerprint};
 
 use crate::error::IoContext;
 use crate::modality::Layout;
+use crate::model::Megabyte;
 use crate::model::folder::{self, ModelFile};
-use crate::model::{Megabyte, ModelConfig};
 use crate::{Error, Result};
 
 /// A model that encodes and decodes archives.
@@ -38,8 +38,6 @@ pub struct Codec {
     fingerprint: u64,
 }
 
-/// Content of a block, about: damage loses no more than this, or a context where that is longer.
-const BLOCK: usize = 64 << 10;
 /// Rows of a batch that fill a CPU's core.
 const LANES: usize = 32;
 /// Memory for the caches of a batch: what is chosen, and what is allowed.
@@ -87,12 +85,10 @@ impl Codec {
         Ok(found[0])
     }
 
-    /// Rows of a batch for `windows` windows in all: those of whole blocks, as many as keep a core busy and memory
-    /// holds, and no more than there are windows.
-    fn lanes_for(&self, windows: usize) -> usize {
-        let config = self.model.config();
-        let block = block_windows(config, 2 * LANES);
-        let many = block * (LANES / block).max(1);
+    /// Rows of a batch for `windows` windows in all, `block` of them in a block: as many as keep a core busy and memory
+    /// holds, of whole blocks where these are few, and no more than there are windows.
+    fn lanes_for(&self, windows: usize, block: usize) -> usize {
+        let many = if block < LANES { block * (LANES / block) } else { LANES };
         let fit = CACHES / self.cache_bytes().max(1);
         many.min(windows.next_power_of_two()).min(fit).max(1)
     }
@@ -113,9 +109,4 @@ impl Codec {
         let values: usize = (config.first_level()..config.levels.len()).map(level).sum();
         2 * values * self.model.kind().elt_size_in_bytes()
     }
-}
-
-/// Windows of a block: about [`BLOCK`] bytes, and no more than the rows of a batch.
-fn block_windows(config: &ModelConfig, lanes: usize) -> usize {
-    (BLOCK / config.context).clamp(1, lanes)
 }
