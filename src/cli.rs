@@ -33,7 +33,11 @@ pub enum Verb {
     Score(ScoreArgs),
     /// Order files by bits per byte, to find what is unlike the rest
     Rank(RankArgs),
-    /// Measure this machine's speed in training, generation or data
+    /// Make files small with a model's predictions, without loss
+    Compress(CompressArgs),
+    /// Bring files back from archives, bit for bit
+    Decompress(DecompressArgs),
+    /// Measure this machine's speed in training, generation, compression or data
     Bench(BenchArgs),
     /// Fetch a data set described by a card in datasets/
     Download(DownloadArgs),
@@ -235,6 +239,79 @@ pub struct EvalArgs {
     pub json: bool,
 }
 
+/// Arguments of `compress`.
+#[derive(Debug, Args)]
+pub struct CompressArgs {
+    /// Files, and folders of files
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub inputs: Vec<PathBuf>,
+    /// A run, a checkpoint or a model folder
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// The archive to write, or for several files the folder of their archives, NAME.mbz each
+    #[arg(long, value_name = "FILE|DIR")]
+    pub out: PathBuf,
+    /// bytes: any file as it is, whatever the model was trained on [default: the model's own]
+    #[arg(long)]
+    pub modality: Option<String>,
+    /// Keep the decoded content alone, not the file it was in (headers, metadata)
+    #[arg(long, conflicts_with = "modality")]
+    pub payload_only: bool,
+    /// Don't decode what was encoded to see that it comes back
+    #[arg(long)]
+    pub no_verify: bool,
+    /// Threads, which change nothing in the archives [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Rows that go through the model together [default: by model and content]
+    #[arg(long, value_name = "N")]
+    pub lanes: Option<usize>,
+    /// Replace archives that are there
+    #[arg(long)]
+    pub force: bool,
+    /// cpu, cuda or cuda:N [default: a CUDA device where there is one]
+    #[arg(long)]
+    pub device: Option<String>,
+    /// float32 or bfloat16
+    #[arg(long, default_value = "float32")]
+    pub dtype: String,
+    /// Print one JSON object, with what xz, zstd and the coders of the modality make of the same content
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `decompress`.
+#[derive(Debug, Args)]
+pub struct DecompressArgs {
+    /// Archives, and folders of archives
+    #[arg(required = true, value_name = "FILE|DIR")]
+    pub inputs: Vec<PathBuf>,
+    /// The run, checkpoint or model folder that the archives were made with
+    #[arg(long, value_name = "DIR")]
+    pub model: PathBuf,
+    /// The file to write, or for several archives the folder of their files
+    #[arg(long, value_name = "FILE|DIR")]
+    pub out: PathBuf,
+    /// Write what is left of damaged archives, with zeros for what is lost
+    #[arg(long)]
+    pub recover: bool,
+    /// Threads [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Replace files that are there
+    #[arg(long)]
+    pub force: bool,
+    /// cpu, cuda or cuda:N [default: the kind of device that made the archive]
+    #[arg(long)]
+    pub device: Option<String>,
+    /// float32 or bfloat16 [default: that of the archive]
+    #[arg(long)]
+    pub dtype: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// What `bench` measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum BenchWhat {
@@ -242,6 +319,8 @@ pub enum BenchWhat {
     Train,
     /// Cached generation
     Generate,
+    /// Archives, there and back
+    Compress,
     /// The loader
     Data,
 }

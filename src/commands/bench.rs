@@ -1,9 +1,10 @@
-//! `megabyte bench`: what this machine reaches in training, generation and loading.
+//! `megabyte bench`: what this machine reaches in training, generation, compression and loading.
 
 use std::time::Instant;
 
 use anyhow::bail;
 use megabyte::data::{Dataset, Loader, LoaderConfig, Mixture, Sampler, ShardWriter, Split};
+use megabyte::density::archive::{Codec, CompressOptions, DecompressOptions};
 use megabyte::generate::{Request, SampleConfig, generate};
 use megabyte::model::Megabyte;
 use megabyte::progress::Quiet;
@@ -13,7 +14,7 @@ use megabyte::{Error, RunConfig};
 use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 
-use super::{device, output};
+use super::{device, output, pairs};
 use crate::cli::{BenchArgs, BenchWhat};
 
 /// The size that the peers are measured at: see `benches/peers`.
@@ -25,6 +26,12 @@ struct Measured {
     bytes_per_second: f64,
     bytes: u64,
     seconds: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decompress_bytes_per_second: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    threads: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lanes: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,6 +62,7 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
     let measured = match args.what {
         BenchWhat::Train => train(config, args.seconds, device)?,
         BenchWhat::Generate => generation(&config, args.seconds, device)?,
+        BenchWhat::Compress => compression(&config, args.seconds, device)?,
         BenchWhat::Data => data(&config, args.seconds)?,
     };
     if args.json {
@@ -72,6 +80,11 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
     ))?;
     if let (Some(ms), Some(mfu), Some(peak)) = (measured.ms_per_step, measured.mfu, measured.matrix_gflops) {
         output::print(&format!("{ms:.2} ms a step, {:.1} % of the {peak:.0} GFLOP/s of matrix products", mfu * 100.0))?;
+    }
+    if let (Some(back), Some(threads), Some(lanes)) =
+        (measured.decompress_bytes_per_second, measured.threads, measured.lanes)
+    {
+        output::print(&format!("back at {}; {threads} threads, {lanes} lanes", output::rate(back)))?;
     }
     Ok(())
 }
@@ -113,6 +126,7 @@ fn train(config: RunConfig, seconds: f64, device: Device) -> anyhow::Result<Meas
         parameters: trainer.model().parameters().count(),
         device: device::name(device),
         dtype: format!("{:?}", config.train.dtype).to_lowercase(),
+        ..Measured::default()
     })
 }
 
@@ -136,6 +150,45 @@ fn generation(config: &RunConfig, seconds: f64, device: Device) -> anyhow::Resul
         bytes,
         seconds: elapsed,
         parameters: model.parameters().count(),
+        device: device::name(device),
+        dtype: "float32".to_owned(),
+        ..Measured::default()
+    })
+}
+
+/// Random bytes to an archive and back, in float32, full batches on every core.
+fn compression(config: &RunConfig, seconds: f64, device: Device) -> anyhow::Result<Measured> {
+    let mut model = Megabyte::new(&config.model, Kind::Float, device, 0)?;
+    model.freeze();
+    let parameters = model.parameters().count();
+    let codec = Codec::new(config.data.layout()?, model)?;
+    let threads = pairs::threads(None)?;
+    let options =
+        CompressOptions { threads, raw: true, store_larger: false, verify: false, ..CompressOptions::default() };
+    let random = random_dataset(config)?;
+    let items = (0..random.len()).map(|i| random.item(i).bytes.to_vec());
+    let per_call = (64 << 10).max(config.model.context) * threads;
+    let files: Vec<Vec<u8>> = vec![items.flatten().take(per_call).collect()];
+    let (mut lanes, mut bytes, mut there, mut back) = (None, 0, 0.0, 0.0);
+    while bytes == 0 || there + back < seconds {
+        let started = Instant::now();
+        let made = codec.compress(&files, options, &Quiet)?;
+        there += started.elapsed().as_secs_f64();
+        let started = Instant::now();
+        codec.decompress(&[&made[0].archive], DecompressOptions { threads, stage: "decompress" }, &Quiet)?;
+        back += started.elapsed().as_secs_f64();
+        bytes += made[0].header.content_len;
+        lanes = made[0].header.coding.map(|coding| coding.lanes);
+    }
+    Ok(Measured {
+        what: "compress",
+        bytes_per_second: bytes as f64 / there,
+        bytes,
+        seconds: there + back,
+        decompress_bytes_per_second: Some(bytes as f64 / back),
+        threads: Some(threads),
+        lanes,
+        parameters,
         device: device::name(device),
         dtype: "float32".to_owned(),
         ..Measured::default()

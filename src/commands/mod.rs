@@ -1,6 +1,8 @@
 //! One file a verb. Only here is anything printed: results on standard output, the rest on standard error.
 
 pub mod bench;
+pub mod compress;
+pub mod decompress;
 pub mod device;
 pub mod doctor;
 pub mod download;
@@ -9,6 +11,7 @@ pub mod generate;
 pub mod inspect;
 pub mod model_run;
 pub mod output;
+pub mod pairs;
 pub mod prepare;
 pub mod rank;
 pub mod report;
@@ -30,6 +33,8 @@ pub fn run(verb: Verb) -> anyhow::Result<()> {
         Verb::Eval(args) => eval::run(args, &terminal),
         Verb::Score(args) => score::run(args, &terminal),
         Verb::Rank(args) => rank::run(args, &terminal),
+        Verb::Compress(args) => compress::run(args, &terminal),
+        Verb::Decompress(args) => decompress::run(args, &terminal),
         Verb::Bench(args) => bench::run(args),
         Verb::Download(args) => download::run(args, &terminal),
         Verb::Report(args) => report::run(args),

@@ -1,8 +1,8 @@
-//! What PNG, WebP, FLAC, xz and gzip make of the bytes that a model is measured on, so that its bits per byte can be
+//! What PNG, WebP, FLAC, xz, zstd and gzip make of the bytes that a model is measured on, so that its bits per byte can be
 //! read against something.
 //!
 //! PNG, WebP and FLAC see what a person would store: each item is a file, and the sizes of the files are added up,
-//! headers included. xz and gzip see the items of the stream one after another, as one file.
+//! headers included. xz, zstd and gzip see the items of the stream one after another, as one file.
 
 use std::io::Write;
 
@@ -28,7 +28,7 @@ pub struct Baseline {
 }
 
 /// Compresses `items` (byte sequences of `layout`, in stream order) with the coders that suit the modality: PNG and
-/// lossless WebP for pictures, FLAC for sound, and xz and gzip for everything, each at its strongest setting.
+/// lossless WebP for pictures, FLAC for sound, and xz, zstd and gzip for everything, each at its strongest setting.
 ///
 /// Everything is held in memory at once. Fails with [`Error::Usage`] where there are no bytes, and with
 /// [`Error::Content`] where a coder fails.
@@ -56,6 +56,7 @@ pub fn classical<'a>(layout: &Layout, items: impl Iterator<Item = &'a [u8]>) -> 
         }
     }
     sizes.push(("xz -9e", xz(&joined)?));
+    sizes.push(("zstd -22", zstd::bulk::compress(&joined, 22).map_err(failed("zstd"))?.len() as u64));
     sizes.push(("gzip -9", gzip(&joined)?));
     let baseline = |(name, bytes): (&str, u64)| Baseline {
         name: name.to_owned(),
@@ -133,7 +134,7 @@ mod tests {
         let mut xz = Vec::new();
         std::io::Read::read_to_end(&mut liblzma::read::XzEncoder::new(&joined[..], 9), &mut xz).unwrap();
         let names: Vec<&str> = baselines.iter().map(|baseline| baseline.name.as_str()).collect();
-        assert_eq!(names, ["xz -9e", "gzip -9"]);
+        assert_eq!(names, ["xz -9e", "zstd -22", "gzip -9"]);
         assert!(baselines[0].bytes.abs_diff(xz.len() as u64) <= 8, "{} and {}", baselines[0].bytes, xz.len());
         for baseline in &baselines {
             assert_eq!(baseline.bits_per_byte, 8.0 * baseline.bytes as f64 / joined.len() as f64);

@@ -1,9 +1,11 @@
-//! Density estimation: bits per byte, and what classical coders make of the same bytes.
+//! Density estimation: bits per byte, what classical coders make of the same bytes, and lossless archives.
 //!
 //! One forward path, the scorer in `scoring`, gives every symbol's nats to whoever counts them: [`evaluate`] adds them
 //! up, [`examine`] adds them up in parts, [`score`] keeps them.
 
+pub mod archive;
 mod classical;
+pub mod coder;
 mod curves;
 mod evaluate;
 mod examine;

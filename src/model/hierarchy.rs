@@ -29,7 +29,19 @@ impl Megabyte {
         config.validate()?;
         tch::manual_seed(seed as i64);
         let master = if kind == Kind::Double { Kind::Double } else { Kind::Float };
-        let mut params = Parameters::new(device, master);
+        Ok(Self::build(config, kind, Parameters::new(device, master), device))
+    }
+
+    /// A frozen model on the same parameters, for another thread: tensors may move between threads, but no two threads
+    /// may use one.
+    pub(crate) fn twin(&self) -> Self {
+        let mut twin = Self::build(&self.config, self.kind, Parameters::shared(&self.params), self.device);
+        twin.freeze();
+        twin
+    }
+
+    fn build(config: &ModelConfig, kind: Kind, mut params: Parameters, device: Device) -> Self {
+        let master = params.kind();
         let levels: Vec<Level> = (config.first_level()..config.levels.len())
             .map(|l| Level::new(&mut params, config, l, master, device))
             .collect();
@@ -38,7 +50,7 @@ impl Megabyte {
             let shape = [config.vocab as i64, width];
             params.add("output.weight".to_owned(), &shape, Init::TruncatedNormal(config.init_std))
         });
-        Ok(Megabyte { config: config.clone(), params, levels, output, kind, device })
+        Megabyte { config: config.clone(), params, levels, output, kind, device }
     }
 
     /// What the model is.

@@ -15,6 +15,8 @@ pub enum Init {
 #[derive(Debug)]
 pub struct Parameters {
     entries: Vec<(String, Tensor)>,
+    /// Those of another model, which stand for what would be drawn.
+    given: std::vec::IntoIter<Tensor>,
     device: Device,
     kind: Kind,
 }
@@ -22,16 +24,25 @@ pub struct Parameters {
 impl Parameters {
     /// No parameters yet; those added live on `device` as `kind` (float32, or float64 in proofs).
     pub fn new(device: Device, kind: Kind) -> Self {
-        Parameters { entries: Vec::new(), device, kind }
+        Parameters { entries: Vec::new(), given: Vec::new().into_iter(), device, kind }
+    }
+
+    /// No parameters yet; those added are those of `other`, in its order: a second model on the same storage.
+    pub(super) fn shared(other: &Parameters) -> Self {
+        let given = other.tensors().into_iter();
+        Parameters { entries: Vec::new(), given, device: other.device, kind: other.kind }
     }
 
     /// Adds a parameter. It is drawn on the CPU, so that a seed gives the same model on every device.
     pub fn add(&mut self, name: String, shape: &[i64], init: Init) -> Tensor {
-        let value = match init {
-            Init::Constant(value) => Tensor::full(shape, value, (self.kind, Device::Cpu)),
-            Init::TruncatedNormal(std) => truncated_normal(shape, std).to_kind(self.kind),
-        };
-        let tensor = value.to_device(self.device).set_requires_grad(true);
+        let tensor = self.given.next().unwrap_or_else(|| {
+            let value = match init {
+                Init::Constant(value) => Tensor::full(shape, value, (self.kind, Device::Cpu)),
+                Init::TruncatedNormal(std) => truncated_normal(shape, std).to_kind(self.kind),
+            };
+            value.to_device(self.device).set_requires_grad(true)
+        });
+        debug_assert!(tensor.size() == shape, "{name} is of another shape");
         debug_assert!(self.entries.iter().all(|(other, _)| *other != name), "two parameters named {name}");
         self.entries.push((name, tensor.shallow_clone()));
         tensor

@@ -38,6 +38,8 @@ unsafe extern "C" {
     ) -> *mut c_char;
     fn mb_backward(tensor: *const C_tensor, gradient: *const C_tensor) -> *mut c_char;
     fn mb_keep_freed_memory();
+    fn mb_cpu_capability(name: *mut *mut c_char) -> *mut c_char;
+    fn mb_libtorch_version(version: *mut u8);
     fn mb_free(message: *mut c_char);
 }
 
@@ -120,6 +122,24 @@ pub fn keep_freed_memory() {
     unsafe { mb_keep_freed_memory() }
 }
 
+/// The set of instructions that libtorch uses of this CPU: `DEFAULT`, `AVX2`, `AVX512`.
+pub fn cpu_capability() -> Result<String> {
+    let mut name = std::ptr::null_mut();
+    // SAFETY: the shim writes one pointer, to a C string that is ours where there is no message.
+    unsafe {
+        check(mb_cpu_capability(&mut name))?;
+        Ok(text(name))
+    }
+}
+
+/// The version of libtorch: major, minor, patch.
+pub fn libtorch_version() -> [u8; 3] {
+    let mut version = [0; 3];
+    // SAFETY: the shim writes three bytes.
+    unsafe { mb_libtorch_version(version.as_mut_ptr()) };
+    version
+}
+
 /// Carries a gradient from `tensor`, whose shape and type it has, back to all that it was computed from.
 pub fn backward(tensor: &Tensor, gradient: &Tensor) -> Result<()> {
     // SAFETY: two live tensors; the shim keeps neither.
@@ -153,11 +173,16 @@ fn check(message: *mut c_char) -> Result<()> {
     if message.is_null() {
         return Ok(());
     }
-    // SAFETY: a non-null answer of the shim is a C string of its own making, freed here once and not used after.
-    let text = unsafe {
+    // SAFETY: a non-null answer of the shim is a C string of its own making, not used after.
+    Err(Error::Torch(tch::TchError::Torch(unsafe { text(message) })))
+}
+
+/// Takes a C string of the shim's making: it is freed here, once.
+unsafe fn text(message: *mut c_char) -> String {
+    // SAFETY: the caller has it from the shim, and uses it no more.
+    unsafe {
         let text = CStr::from_ptr(message).to_string_lossy().into_owned();
         mb_free(message);
         text
-    };
-    Err(Error::Torch(tch::TchError::Torch(text)))
+    }
 }

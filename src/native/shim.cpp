@@ -1,6 +1,7 @@
 // What tch does not bind. Every function catches every exception and returns it as a malloc'ed message, or null.
 // Tensors travel as tch's opaque pointers, which are `at::Tensor *`; nothing here takes ownership of one.
 
+#include <ATen/Version.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adamw.h>
@@ -9,6 +10,7 @@
 #include <cstring>
 #include <exception>
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/version.h>
 #include <vector>
 
 #ifdef __GLIBC__
@@ -81,6 +83,18 @@ void mb_keep_freed_memory() {
   mallopt(M_TRIM_THRESHOLD, -1);
   mallopt(M_TOP_PAD, 64 << 20);
 #endif
+}
+
+// The instructions that libtorch uses of this CPU, by its name for them, as a message.
+char *mb_cpu_capability(char **name) {
+  return guarded([&] { *name = strdup(at::get_cpu_capability().c_str()); });
+}
+
+// The version of libtorch.
+void mb_libtorch_version(unsigned char *version) {
+  version[0] = TORCH_VERSION_MAJOR;
+  version[1] = TORCH_VERSION_MINOR;
+  version[2] = TORCH_VERSION_PATCH;
 }
 
 // Gives back a message made here.

@@ -1,0 +1,112 @@
+//! Lossless archives: a model's predictions and a range coder make a file small, and the same predictions bring it back
+//! exactly. docs/archives.md has the format.
+//!
+//! [`Codec`] is a model that codes. The way of a file: `container` finds the bytes that the model knows how to predict,
+//! `lockstep` takes them through the model in batches of one shape, window by window as `eval --inference plain` does,
+//! [`coder`](super::coder) makes code of them, and `header` says what is where. Decoding goes the same way back.
+
+mod compress;
+mod container;
+mod decompress;
+mod header;
+mod identity;
+mod lockstep;
+mod png;
+mod wire;
+
+use std::path::Path;
+
+use tch::{Device, Kind};
+
+pub use compress::{CompressOptions, Compressed};
+pub use container::{container_of, rebuild, side_of};
+pub use decompress::{Damage, DecompressOptions, Restored};
+pub use header::{Block, Coding, Container, Header, MAGIC};
+pub use identity::{Identity, fingerprint};
+
+use crate::error::IoContext;
+use crate::modality::Layout;
+use crate::model::Megabyte;
+use crate::model::folder::{self, ModelFile};
+use crate::{Error, Result};
+
+/// A model that encodes and decodes archives.
+#[derive(Debug)]
+pub struct Codec {
+    layout: Layout,
+    model: Megabyte,
+    fingerprint: u64,
+}
+
+/// Rows of a batch that fill a CPU's core.
+const LANES: usize = 32;
+/// Memory for the caches of a batch: what is chosen, and what is allowed.
+const CACHES: usize = 512 << 20;
+const MAX_CACHES: usize = 8 << 30;
+
+impl Codec {
+    /// Loads a model folder: matrix work in `kind` on `device`.
+    pub fn load(place: &Path, kind: Kind, device: Device) -> Result<Self> {
+        let (file, model) = folder::load(place, kind, device)?;
+        // As it is written there: keys that a later version adds don't make it another model.
+        let path = place.join("config.json");
+        let text = std::fs::read_to_string(&path).at(&path)?;
+        let config = serde_json::from_str(&text).map_err(|error| Error::file(&path, error))?;
+        let fingerprint = fingerprint(&config, &model)?;
+        Ok(Codec { layout: file.layout, model, fingerprint })
+    }
+
+    /// A model in memory, whose content is laid out like this.
+    pub fn new(layout: Layout, model: Megabyte) -> Result<Self> {
+        let config = identity::config_of(&ModelFile::new(&layout, model.config()));
+        let fingerprint = fingerprint(&config, &model)?;
+        Ok(Codec { layout, model, fingerprint })
+    }
+
+    /// How the model's content is laid out.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Megabyte {
+        &self.model
+    }
+
+    /// Hash of the model's configuration and tensors.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// What computing in batches of `lanes` rows gives here.
+    fn identity(&self, lanes: usize) -> Result<Identity> {
+        let fingerprint = self.fingerprint;
+        let found = lockstep::on_threads(&self.model, 1, |model| Identity::of(fingerprint, model, lanes))?;
+        Ok(found[0])
+    }
+
+    /// Rows of a batch for `windows` windows in all, `block` of them in a block: as many as keep a core busy and memory
+    /// holds, of whole blocks where these are few, and no more than there are windows.
+    fn lanes_for(&self, windows: usize, block: usize) -> usize {
+        let many = if block < LANES { block * (LANES / block) } else { LANES };
+        let fit = CACHES / self.cache_bytes().max(1);
+        many.min(windows.next_power_of_two()).min(fit).max(1)
+    }
+
+    /// Refuses batches whose caches are beyond all memory.
+    fn check_lanes(&self, lanes: usize) -> Result<()> {
+        let most = (MAX_CACHES / self.cache_bytes().max(1)).clamp(1, header::MAX_LANES);
+        if (1..=most).contains(&lanes) {
+            return Ok(());
+        }
+        Err(Error::Usage(format!("{lanes} lanes: of this model, 1 to {most} are possible")))
+    }
+
+    /// Bytes of the keys and values of one row.
+    fn cache_bytes(&self) -> usize {
+        let config = self.model.config();
+        let level = |l: usize| config.levels[l].n_layer * config.levels[l].n_embd * config.units(l);
+        let values: usize = (config.first_level()..config.levels.len()).map(level).sum();
+        2 * values * self.model.kind().elt_size_in_bytes()
+    }
+}

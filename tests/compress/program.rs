@@ -1,0 +1,131 @@
+//! The verbs from outside.
+
+use std::path::Path;
+use std::time::Duration;
+
+use megabyte::modality::{Layout, TextLayout};
+use megabyte::model::folder;
+use serde_json::Value;
+
+use super::{config, model, random};
+
+/// How a call ended: exit code, standard output, standard error.
+fn run(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> (i32, String, String) {
+    let mut command = assert_cmd::cargo::cargo_bin_cmd!("megabyte");
+    let output =
+        command.args(arguments).env("OMP_NUM_THREADS", "1").timeout(Duration::from_secs(120)).output().unwrap();
+    let [out, error] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    assert!(!error.contains("internal:"), "{error}");
+    (output.status.code().unwrap(), out, error)
+}
+
+fn text_model(place: &Path) -> std::path::PathBuf {
+    let model_folder = place.join("model");
+    std::fs::create_dir(&model_folder).unwrap();
+    folder::save(&model_folder, &Layout::Text(TextLayout::default()), &model(&config(), 5)).unwrap();
+    model_folder
+}
+
+#[test]
+fn one_file_goes_there_and_back() {
+    let place = tempfile::tempdir().unwrap();
+    let model = text_model(place.path());
+    let [file, archive, back] = ["a.txt", "a.mbz", "b.txt"].map(|name| place.path().join(name));
+    let text = "some words, and some other words. ".repeat(40);
+    std::fs::write(&file, &text).unwrap();
+    let (code, out, error) = run(&[&"compress", &"--model", &model, &file, &"--out", &archive]);
+    assert_eq!(code, 0, "{error}");
+    assert!(out.contains("verified"), "{out}");
+    let (code, out, _) = run(&[&"compress", &"--model", &model, &file, &"--out", &archive]);
+    assert_eq!((code, out.as_str()), (1, ""), "nothing is replaced");
+    let (code, _, error) = run(&[&"decompress", &"--model", &model, &archive, &"--out", &back]);
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(std::fs::read_to_string(&back).unwrap(), text);
+
+    let forced: [&dyn AsRef<std::ffi::OsStr>; 8] =
+        [&"compress", &"--model", &model, &file, &"--out", &archive, &"--force", &"--json"];
+    let (code, out, error) = run(&forced);
+    assert_eq!(code, 0, "{error}");
+    let found: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(found["bytes"], text.len());
+    assert_eq!(found["archive_bytes"], std::fs::metadata(&archive).unwrap().len());
+    let names: Vec<&str> = found["baselines"].as_array().unwrap().iter().map(|b| b["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["xz -9e", "zstd -22", "gzip -9"]);
+    assert!(found["ratio"].as_f64().unwrap() > 0.5 && found["bits_per_byte"].as_f64().unwrap() < 16.0);
+}
+
+#[test]
+fn folders_go_there_and_back_as_one_batch() {
+    let place = tempfile::tempdir().unwrap();
+    let model = text_model(place.path());
+    let [files, archives, back] = ["files", "archives", "back"].map(|name| place.path().join(name));
+    std::fs::create_dir_all(files.join("deeper")).unwrap();
+    let names = ["a", "b.txt", "deeper/c", "empty"];
+    for (i, name) in names.iter().enumerate() {
+        std::fs::write(files.join(name), random(100 * (3 - i), i as u64)).unwrap();
+    }
+    let (code, out, error) = run(&[&"compress", &"--model", &model, &files, &"--out", &archives]);
+    assert_eq!(code, 0, "{error}");
+    assert!(out.contains("4 files"), "{out}");
+    assert!(archives.join("deeper/c.mbz").is_file());
+    // One that is broken spoils no other.
+    std::fs::write(archives.join("x.mbz"), b"nonsense").unwrap();
+    let (code, _, error) = run(&[&"decompress", &"--model", &model, &archives, &"--out", &back, &"--threads", &"3"]);
+    assert_eq!(code, 1);
+    assert!(error.contains("x.mbz: is no archive") && error.contains("1 of 5 archives"), "{error}");
+    for name in names {
+        assert_eq!(std::fs::read(back.join(name)).unwrap(), std::fs::read(files.join(name)).unwrap(), "{name}");
+    }
+    assert!(!back.join("x").exists());
+}
+
+#[test]
+fn what_is_left_of_a_damaged_archive_is_written_when_asked_for() {
+    let place = tempfile::tempdir().unwrap();
+    let model = text_model(place.path());
+    let [file, archive, back] = ["a", "a.mbz", "back"].map(|name| place.path().join(name));
+    std::fs::write(&file, vec![b'x'; 3 << 20]).unwrap();
+    // The model knows nothing of it, so it is stored, in blocks of a MiB.
+    let options: [&dyn AsRef<std::ffi::OsStr>; 8] =
+        [&"compress", &"--model", &model, &"--payload-only", &"--no-verify", &file, &"--out", &archive];
+    std::fs::write(&file, random(2000, 3)).unwrap();
+    let (code, _, error) = run(&options);
+    assert_eq!(code, 0, "{error}");
+    let mut bytes = std::fs::read(&archive).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&archive, bytes).unwrap();
+    let (code, out, error) = run(&[&"decompress", &"--model", &model, &archive, &"--out", &back]);
+    assert_eq!((code, out.contains("bytes")), (1, true));
+    assert!(error.contains("of the content") && error.contains("--recover"), "{error}");
+    assert!(!back.exists());
+    let (code, _, error) = run(&[&"decompress", &"--model", &model, &archive, &"--out", &back, &"--recover"]);
+    assert_eq!(code, 1, "{error}");
+    assert_eq!(std::fs::read(&back).unwrap().len(), 2000);
+}
+
+#[test]
+fn wrong_calls_say_what_is_wrong() {
+    let place = tempfile::tempdir().unwrap();
+    let model = text_model(place.path());
+    let [file, out] = ["a", "out"].map(|name| place.path().join(name));
+    std::fs::write(&file, b"abc").unwrap();
+    let cases: [(&[&dyn AsRef<std::ffi::OsStr>], i32, &str); 6] = [
+        (&[&"compress", &"--model", &model, &place.path().join("none"), &"--out", &out], 1, "none: "),
+        (&[&"compress", &"--model", &place.path(), &file, &"--out", &out], 1, "holds no model"),
+        (
+            &[&"compress", &"--model", &model, &file, &"--out", &out, &"--modality", &"image"],
+            2,
+            "expected bytes, or text",
+        ),
+        (&[&"compress", &"--model", &model, &file, &"--out", &out, &"--threads", &"0"], 2, "--threads 0"),
+        (&[&"compress", &"--model", &model, &file, &"--out", &out, &"--lanes", &"100000"], 2, "100000 lanes"),
+        (&[&"decompress", &"--model", &model, &file, &"--out", &out], 1, "a: is no archive of `megabyte compress`"),
+    ];
+    for (arguments, expected, message) in cases {
+        let (code, printed, error) = run(arguments);
+        assert_eq!(code, expected, "{error}");
+        assert!(error.contains(message), "{error}");
+        assert!(!out.exists() && !printed.contains('{'));
+    }
+}
