@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use megabyte::config::DataConfig;
 use megabyte::data::{self, Dataset, Split, shard};
@@ -106,7 +106,7 @@ fn open(args: &EvalArgs, layout: &Layout, progress: &dyn Progress) -> megabyte::
     Ok((name.to_owned(), dataset))
 }
 
-fn is_shard(path: &PathBuf) -> bool {
+fn is_shard(path: &Path) -> bool {
     let mut head = [0; shard::MAGIC.len()];
     File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok() && head == shard::MAGIC
 }

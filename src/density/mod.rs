@@ -26,7 +26,7 @@ pub use journal::{Journal, Key};
 pub use npy::npy;
 pub use protocol::{Inference, Protocol, Window};
 pub use rank::{Ranked, area_under_curve, rank};
-pub use score::{Scores, score, score_files};
+pub use score::{OfDocument, Scores, score, score_files};
 pub use scoring::scored_items;
 
 /// nats / (ln 2 · bytes)

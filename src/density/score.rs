@@ -54,6 +54,9 @@ pub fn score(
     Ok(scores)
 }
 
+/// What takes a document's name, its bytes and their scores.
+pub type OfDocument<'a, E> = dyn FnMut(&str, &[u8], Scores) -> Result<(), E> + 'a;
+
 /// Scores files, a few at a time, and hands each document to `each` with its name and bytes. `progress` is told bytes on
 /// the disk; what can't be used is noted, and listed in [`Files::skipped`].
 pub fn score_files<E: From<Error>>(
@@ -62,7 +65,7 @@ pub fn score_files<E: From<Error>>(
     inference: Inference,
     batch: usize,
     progress: &dyn Progress,
-    each: &mut dyn FnMut(&str, &[u8], Scores) -> Result<(), E>,
+    each: &mut OfDocument<'_, E>,
 ) -> Result<(), E> {
     progress.start("score", files.bytes());
     let note = |skipped: &Skipped| progress.note(&format!("skipped {}: {}", skipped.path, skipped.reason));
