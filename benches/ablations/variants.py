@@ -37,6 +37,7 @@ TEXT = {
     "large global, small local": level(0, n_embd=192, n_layer=3, n_head=3) | level(1, n_layer=1),
     "Transformer, context 256": {"model.context": 256, "flat": {"n_embd": 64, "n_layer": 3, "n_head": 2}},
     "Transformer, window 256": {"flat": {"n_embd": 64, "n_layer": 3, "n_head": 2, "window": 256}},
+    "Transformer, window 256, rotary": {"flat": {"n_embd": 64, "n_layer": 3, "n_head": 2, "window": 256}, "model.position": '"rotary"'},
     "PerceiverAR, 512 latents": {"model.latents": 512, "flat": {"n_embd": 64, "n_layer": 2, "n_head": 2}},
 }
 
@@ -67,7 +68,7 @@ SAME = [
     ("text", "with convolutions", "base", "convolutions change little"),
     ("text", "patches of 4", "base", "the size of patches changes little"),
     ("text", "patches of 16", "base", "the size of patches changes little"),
-    ("text", "Transformer, window 256", "base", "a Transformer with a sliding window is close to MEGABYTE"),
+    ("text", "Transformer, window 256, rotary", "base", "a Transformer with a sliding window is close to MEGABYTE"),
 ]
 
 # What the paper (table 11) found of one model's inference: the first way has fewer bits per byte than the second.

@@ -197,7 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="*", default=list(PATCHES)[1:], choices=list(PATCHES))
     parser.add_argument("--flat", type=int, nargs="*", default=[n * KIB for n in (4, 8, 16, 32, 64)], help="lengths of the flat Transformer")
-    parser.add_argument("--limit", type=float, default=240, help="seconds that a step may take")
+    parser.add_argument("--limit", type=float, default=100, help="seconds that a step may take")
     parser.add_argument("--memory", type=float, default=18, help="GiB that a step may take")
     parser.add_argument("--out", type=Path, default=HERE / "results")
     parser.add_argument("--program", type=Path, default=ROOT / "target/release/megabyte")
