@@ -125,7 +125,7 @@ fn wav(rate: u32, bits: u16, channels: u16, samples: &[u8], extra: bool) -> Vec<
     let riff = |name: &[u8; 4], data: &[u8]| [&name[..], &(data.len() as u32).to_le_bytes(), data].concat();
     let mut body = [b"WAVE", &riff(b"fmt ", &format)[..]].concat();
     if extra {
-        body.extend(riff(b"LIST", b"INFOISFT\x0e\0\0\0a text of ours\0"));
+        body.extend(riff(b"LIST", b"INFOISFT\x0e\0\0\0a text of our\0"));
     }
     body.extend(riff(b"data", samples));
     if extra {
