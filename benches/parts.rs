@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use megabyte::data::{Dataset, LoaderConfig, Sampler};
+use megabyte::density::archive::{Codec, CompressOptions, DecompressOptions};
 use megabyte::generate::{Engine, SampleConfig, Sampler as Draw};
 use megabyte::modality::{AudioLayout, ImageLayout, Layout, TextLayout};
 use megabyte::model::{LevelConfig, Megabyte, ModelConfig};
 use megabyte::native;
+use megabyte::progress::Quiet;
 use tch::{Device, Kind, Tensor};
 
 /// The model of the comparison with others: global 256 x 4, local 128 x 2, patches of 8, 1,024 bytes.
@@ -90,9 +92,24 @@ fn adapters(c: &mut Criterion) {
     group.bench_function("WAV of a second to bytes", |b| b.iter(|| audio.encode(black_box(&wav))));
 }
 
+/// Archives, there and back: 32 windows of 1,024 bytes as one batch, on one thread.
+fn archives(c: &mut Criterion) {
+    let mut model = Megabyte::new(&small(), Kind::Float, Device::Cpu, 0).expect("the configuration is valid");
+    model.freeze();
+    let codec = Codec::new(Layout::Text(TextLayout::default()), model).expect("a model in memory has a fingerprint");
+    let files = [(0..32 * 1024).map(|i| (i * i % 251) as u8).collect::<Vec<u8>>()];
+    let options = CompressOptions { store_larger: false, verify: false, ..CompressOptions::default() };
+    let archive = codec.compress(&files, options, &Quiet).expect("nothing interrupts it").remove(0).archive;
+    let mut group = c.benchmark_group("archives");
+    group.sample_size(10).throughput(Throughput::Bytes(32 * 1024));
+    group.bench_function("compress", |b| b.iter(|| codec.compress(black_box(&files), options, &Quiet)));
+    let options = DecompressOptions::default();
+    group.bench_function("decompress", |b| b.iter(|| codec.decompress(black_box(&[&archive]), options, &Quiet)));
+}
+
 criterion_group! {
     name = parts;
     config = Criterion::default().sample_size(20).measurement_time(std::time::Duration::from_secs(2));
-    targets = attention, decoding, batches, adapters
+    targets = attention, decoding, batches, adapters, archives
 }
 criterion_main!(parts);

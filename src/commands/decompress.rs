@@ -65,7 +65,11 @@ pub fn run(args: DecompressArgs, progress: &dyn Progress) -> anyhow::Result<()> 
         let archives: Vec<&[u8]> = archives.iter().map(Vec::as_slice).collect();
         let options = DecompressOptions { threads, ..DecompressOptions::default() };
         for (pair, restored) in group.iter().zip(codec.decompress(&archives, options, progress)?) {
-            files.push(keep(pair, restored, args.recover, progress)?);
+            let back = keep(pair, restored, args.recover)?;
+            if let (Some(error), true) = (&back.error, pairs.len() > 1) {
+                progress.note(&format!("{}: {error}", back.archive));
+            }
+            files.push(back);
         }
     }
     let seconds = started.elapsed().as_secs_f64();
@@ -89,8 +93,10 @@ pub fn run(args: DecompressArgs, progress: &dyn Progress) -> anyhow::Result<()> 
             let (file, bytes) = (back.file.as_deref().unwrap_or_default(), back.bytes.unwrap_or_default());
             output::print(&format!("{file}: {bytes} bytes"))?;
         }
-        let rate = output::rate(done.bytes_per_second);
-        output::print(&format!("{} bytes in {:.1} s on {}, {rate}", done.bytes, done.seconds, done.device))?;
+        if done.files.iter().any(|back| back.file.is_some()) {
+            let rate = output::rate(done.bytes_per_second);
+            output::print(&format!("{} bytes in {:.1} s on {}, {rate}", done.bytes, done.seconds, done.device))?;
+        }
     }
     match (failed, &done.files[..]) {
         (0, _) => Ok(()),
@@ -113,7 +119,7 @@ fn way(args: &DecompressArgs, archives: &[Vec<u8>]) -> Result<(Device, String)> 
 }
 
 /// Writes a file that came back, if it is whole or what is left is wanted.
-fn keep(pair: &Pair, restored: Result<Restored>, recover: bool, progress: &dyn Progress) -> anyhow::Result<Back> {
+fn keep(pair: &Pair, restored: Result<Restored>, recover: bool) -> anyhow::Result<Back> {
     let archive = pair.from.display().to_string();
     let mut back = Back { archive, file: None, bytes: None, container: None, damage: Vec::new(), error: None };
     match restored {
@@ -129,9 +135,6 @@ fn keep(pair: &Pair, restored: Result<Restored>, recover: bool, progress: &dyn P
             (back.container, back.damage) = (Some(header.container), damage);
         }
     }
-    if let Some(error) = &back.error {
-        progress.note(&format!("{}: {error}", back.archive));
-    }
     Ok(back)
 }
 
@@ -139,7 +142,7 @@ fn keep(pair: &Pair, restored: Result<Restored>, recover: bool, progress: &dyn P
 fn lost(damage: &[Damage], header: &Header, recover: bool) -> String {
     const SHOWN: usize = 8;
     let what = |Damage { archive, content, reason }: &Damage| {
-        let place = format!("its bytes {} to {} {reason}", archive.start, archive.end);
+        let place = format!("its part at bytes {} to {} {reason}", archive.start, archive.end);
         match content.is_empty() {
             true => format!("{place}: what the file has beside its content"),
             false => format!("{place}: bytes {} to {} of the content", content.start, content.end),

@@ -124,12 +124,12 @@ fn method(eval: &Eval) -> String {
 fn coders(modality: Modality) -> &'static str {
     match modality {
         Modality::Image => {
-            "PNG and WebP store each picture as a file, headers included; xz and gzip see all pictures' bytes as one file."
+            "PNG and WebP store each picture as a file, headers included; xz, zstd and gzip see all pictures' bytes as one file."
         }
         Modality::Audio => {
-            "FLAC stores each sequence as a file, headers included; xz and gzip see all bytes as one file."
+            "FLAC stores each sequence as a file, headers included; xz, zstd and gzip see all bytes as one file."
         }
-        Modality::Text => "xz and gzip see all of the text as one file.",
-        Modality::Bytes => "xz and gzip see all bytes as one file.",
+        Modality::Text => "xz, zstd and gzip see all of the text as one file.",
+        Modality::Bytes => "xz, zstd and gzip see all bytes as one file.",
     }
 }

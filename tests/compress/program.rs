@@ -96,7 +96,7 @@ fn what_is_left_of_a_damaged_archive_is_written_when_asked_for() {
     bytes[last] ^= 1;
     std::fs::write(&archive, bytes).unwrap();
     let (code, out, error) = run(&[&"decompress", &"--model", &model, &archive, &"--out", &back]);
-    assert_eq!((code, out.contains("bytes")), (1, true));
+    assert_eq!((code, out.as_str()), (1, ""));
     assert!(error.contains("of the content") && error.contains("--recover"), "{error}");
     assert!(!back.exists());
     let (code, _, error) = run(&[&"decompress", &"--model", &model, &archive, &"--out", &back, &"--recover"]);

@@ -105,7 +105,7 @@ fn every_kind_of_model_codes() {
     cross.cross_patch = 2;
     let mut rotary = two.clone();
     rotary.position = megabyte::model::Position::Rotary;
-    let three = levels(&[(12, 24, 1, 2), (3, 16, 1, 2), (1, 8, 1, 2)]);
+    let three = levels(&[(12, 24, 1, 2), (3, 24, 1, 2), (1, 8, 1, 2)]);
     let one = levels(&[(1, 16, 2, 2)]);
     for (name, config) in
         [("257", two), ("256", vocab), ("cross", cross), ("rotary", rotary), ("three", three), ("one", one)]
