@@ -57,7 +57,8 @@ pub(super) fn map(layout: &ImageLayout, bytes: &[u8], nats: &[f32]) -> Result<Ve
     }
     let mut sorted = heat.clone();
     sorted.sort_by(f64::total_cmp);
-    let top = sorted[((sorted.len() - 1) as f64 * (1.0 - BEYOND)) as usize].max(f64::MIN_POSITIVE);
+    let within = (sorted.len() as f64 * (1.0 - BEYOND)).ceil() as usize;
+    let top = sorted[within.max(1) - 1].max(f64::MIN_POSITIVE);
 
     let times = (SIDE / width.max(height)).max(1);
     let (w, h) = (width * times, (height * times).max(4 * 5 * DOT));
