@@ -175,7 +175,9 @@ fn compression(config: &RunConfig, seconds: f64, device: Device) -> anyhow::Resu
         let made = codec.compress(&files, options, &Quiet)?;
         there += started.elapsed().as_secs_f64();
         let started = Instant::now();
-        codec.decompress(&[&made[0].archive], DecompressOptions { threads, stage: "decompress" }, &Quiet)?;
+        let options = DecompressOptions { threads, stage: "decompress" };
+        let restored = codec.decompress(&[&made[0].archive], options, &Quiet)?.remove(0)?;
+        anyhow::ensure!(restored.damage.is_empty(), "what was compressed did not come back");
         back += started.elapsed().as_secs_f64();
         bytes += made[0].header.content_len;
         lanes = made[0].header.coding.map(|coding| coding.lanes);

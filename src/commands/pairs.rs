@@ -34,7 +34,7 @@ pub fn find(
             found.push((input.clone(), PathBuf::from(name)));
             continue;
         }
-        for entry in WalkDir::new(input).sort_by_file_name() {
+        for entry in WalkDir::new(input).follow_links(true).sort_by_file_name() {
             let entry = entry?;
             if entry.file_type().is_file() {
                 let name = entry.path().strip_prefix(input).unwrap_or(entry.path()).to_owned();

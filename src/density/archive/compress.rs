@@ -5,7 +5,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::super::coder::ByteEncoder;
 use super::container::{Parts, split, split_payload, store};
-use super::header::{Block, Coding, Container, Header};
+use super::header::{Block, Coding, Container, Header, MAX_BLOCK};
 use super::lockstep::{Task, Way, batches, run};
 use super::{Codec, DecompressOptions};
 use crate::modality::Modality;
@@ -19,7 +19,7 @@ pub struct CompressOptions {
     pub threads: usize,
     /// Rows of a batch; `None` chooses by model and content.
     pub lanes: Option<usize>,
-    /// Bytes of a block, about, and at least a context: what damage in one place loses.
+    /// Bytes of a block, about, at least a context and else at most 1 MiB: what damage in one place loses.
     pub block_bytes: usize,
     /// Codes the bytes of the files as they are, whatever the model's layout.
     pub raw: bool,
@@ -90,7 +90,7 @@ impl Codec {
     ) -> Result<Vec<Compressed>> {
         let config = self.model.config();
         let coded = |parts: &Parts| if parts.container == Container::Stored { 0 } else { parts.content.len() };
-        let windows = (options.block_bytes / config.context).max(1);
+        let windows = (options.block_bytes.min(MAX_BLOCK) / config.context).max(1);
         let all = parts.iter().map(|parts| coded(parts).div_ceil(config.context)).sum();
         let lanes = options.lanes.unwrap_or_else(|| self.lanes_for(all, windows));
         self.check_lanes(lanes)?;

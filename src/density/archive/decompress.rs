@@ -135,7 +135,10 @@ impl Codec {
             match (code, opened.header.coding) {
                 (Err(reason), _) => opened.lose(i, reason),
                 (Ok(code), Some(coding)) => {
-                    let (way, content) = (Way::Decode(Some(ByteDecoder::new(code))), vec![0; len]);
+                    let mut content = Vec::new();
+                    content.try_reserve_exact(len).map_err(|_| damaged("a block is beyond memory"))?;
+                    content.resize(len, 0);
+                    let way = Way::Decode(Some(ByteDecoder::new(code)));
                     opened.tasks.push(Task {
                         owner: (owner, i),
                         row: block.row,

@@ -88,6 +88,8 @@ pub struct Header {
 
 /// Bytes of a block where the file is stored.
 pub(super) const STORED_BLOCK: usize = 1 << 20;
+/// Blocks are no larger than this, or a window: memory is taken for them before they are decoded.
+pub(super) const MAX_BLOCK: usize = 1 << 20;
 /// More rows are no batch.
 pub(super) const MAX_LANES: usize = 1 << 12;
 
@@ -205,6 +207,9 @@ impl Header {
         let [lanes, window, windows] = [reader.size()?, reader.size()?, reader.size()?];
         if !(1..=MAX_LANES).contains(&lanes) || ![windows, window].iter().all(|size| (1..1 << 31).contains(size)) {
             return Err(damaged("its batches have no possible size"));
+        }
+        if window.saturating_mul(windows) > window.max(MAX_BLOCK) {
+            return Err(damaged("its blocks have no possible size"));
         }
         Ok(Coding { identity, lanes, window, windows })
     }

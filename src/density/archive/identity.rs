@@ -9,7 +9,6 @@ use xxhash_rust::xxh3::Xxh3Default;
 use super::wire::{Reader, damaged};
 use crate::generate::Engine;
 use crate::model::Megabyte;
-use crate::model::folder::ModelFile;
 use crate::{Error, Result, native};
 
 /// Names of devices, in the order of their numbers.
@@ -127,27 +126,6 @@ impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "model {:016x} on {} in {}", self.model, self.device(), self.dtype())
     }
-}
-
-/// XXH3-64 of what a model is: its `config.json` with sorted keys and without spaces, then each tensor's name, a zero, and
-/// its float32 numbers.
-pub fn fingerprint(config: &serde_json::Value, model: &Megabyte) -> Result<u64> {
-    let mut hash = Xxh3Default::new();
-    hash.update(config.to_string().as_bytes());
-    for (name, tensor) in model.parameters().iter() {
-        hash.update(name.as_bytes());
-        hash.update(&[0]);
-        let tensor = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
-        let mut data = vec![0; tensor.numel() * 4];
-        tensor.f_copy_data_u8(&mut data, tensor.numel())?;
-        hash.update(&data);
-    }
-    Ok(hash.digest())
-}
-
-/// The `config.json` of a model in memory, for [`fingerprint`].
-pub(super) fn config_of(file: &ModelFile) -> serde_json::Value {
-    serde_json::to_value(file).expect("a configuration has no value that JSON lacks")
 }
 
 /// Bytes of the sample that are decoded one by one.

@@ -22,12 +22,11 @@ pub use compress::{CompressOptions, Compressed};
 pub use container::{container_of, rebuild, side_of};
 pub use decompress::{Damage, DecompressOptions, Restored};
 pub use header::{Block, Coding, Container, Header, MAGIC};
-pub use identity::{Identity, fingerprint};
+pub use identity::Identity;
 
-use crate::error::IoContext;
 use crate::modality::Layout;
 use crate::model::Megabyte;
-use crate::model::folder::{self, ModelFile};
+use crate::model::folder;
 use crate::{Error, Result};
 
 /// A model that encodes and decodes archives.
@@ -48,18 +47,13 @@ impl Codec {
     /// Loads a model folder: matrix work in `kind` on `device`.
     pub fn load(place: &Path, kind: Kind, device: Device) -> Result<Self> {
         let (file, model) = folder::load(place, kind, device)?;
-        // As it is written there: keys that a later version adds don't make it another model.
-        let path = place.join("config.json");
-        let text = std::fs::read_to_string(&path).at(&path)?;
-        let config = serde_json::from_str(&text).map_err(|error| Error::file(&path, error))?;
-        let fingerprint = fingerprint(&config, &model)?;
+        let fingerprint = folder::fingerprint(place, &model)?;
         Ok(Codec { layout: file.layout, model, fingerprint })
     }
 
     /// A model in memory, whose content is laid out like this.
     pub fn new(layout: Layout, model: Megabyte) -> Result<Self> {
-        let config = identity::config_of(&ModelFile::new(&layout, model.config()));
-        let fingerprint = fingerprint(&config, &model)?;
+        let fingerprint = folder::fingerprint_of(&layout, &model)?;
         Ok(Codec { layout, model, fingerprint })
     }
 
