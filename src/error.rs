@@ -48,7 +48,7 @@ pub enum Error {
     /// The work was asked to stop.
     #[error("interrupted")]
     Interrupted,
-    /// A request that can't be met: a prompt longer than the context, an empty data set.
+    /// A request that can't be met: a length that leaves nothing to generate, an empty data set.
     #[error("{0}")]
     Usage(String),
     /// libtorch failed.

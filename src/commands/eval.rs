@@ -53,7 +53,7 @@ pub fn run(args: EvalArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let mut journal = match &args.resume_file {
         None => None,
         Some(path) => {
-            let (model, data) = (folder::fingerprint(&place)?, dataset.fingerprint());
+            let (model, data) = (format!("{:016x}", folder::fingerprint(&place, &model)?), dataset.fingerprint());
             Some(Journal::open(path, &Key::new(model, data, args.limit_bytes, inference, args.dtype.clone()), false)?)
         }
     };

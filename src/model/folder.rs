@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
+use xxhash_rust::xxh3::Xxh3Default;
 
 use super::{Megabyte, ModelConfig};
 use crate::error::IoContext;
@@ -62,14 +63,35 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
     Err(Error::file(path, reason))
 }
 
-/// A name for a model: the same for the same configuration and weights, wherever they lie.
-pub fn fingerprint(folder: &Path) -> Result<String> {
-    let mut hash = blake3::Hasher::new();
-    for name in [CONFIG, WEIGHTS] {
-        let path = folder.join(name);
-        hash.update_reader(std::fs::File::open(&path).at(&path)?).at(&path)?;
+/// A name for the model of a folder, which was loaded from there: the same for the same configuration and weights. The
+/// configuration is taken as it is written there: keys that a later version adds don't make it another model.
+pub fn fingerprint(folder: &Path, model: &Megabyte) -> Result<u64> {
+    let path = folder.join(CONFIG);
+    let text = std::fs::read_to_string(&path).at(&path)?;
+    let config = serde_json::from_str(&text).map_err(|error| Error::file(&path, error))?;
+    hash(&config, model)
+}
+
+/// The same for a model in memory.
+pub(crate) fn fingerprint_of(layout: &Layout, model: &Megabyte) -> Result<u64> {
+    let config = serde_json::to_value(ModelFile::new(layout, model.config()));
+    hash(&config.expect("a configuration has no value that JSON lacks"), model)
+}
+
+/// XXH3-64 of `config.json` with sorted keys and without spaces, then of each tensor's name, a zero, and its float32
+/// numbers.
+fn hash(config: &serde_json::Value, model: &Megabyte) -> Result<u64> {
+    let mut hash = Xxh3Default::new();
+    hash.update(config.to_string().as_bytes());
+    for (name, tensor) in model.parameters().iter() {
+        hash.update(name.as_bytes());
+        hash.update(&[0]);
+        let tensor = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
+        let mut data = vec![0; tensor.numel() * 4];
+        tensor.f_copy_data_u8(&mut data, tensor.numel())?;
+        hash.update(&data);
     }
-    Ok(hash.finalize().to_hex()[..16].to_owned())
+    Ok(hash.digest())
 }
 
 /// Writes a model folder's two files into `folder`, which exists. Not atomic: write into a folder beside and rename.
