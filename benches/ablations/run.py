@@ -45,6 +45,11 @@ def call(program: Path, *words: str) -> dict:
     return json.loads(done.stdout) if done.stdout.startswith("{") else {}
 
 
+def ladder(args: argparse.Namespace, task: str, name: str) -> tuple[str, ...]:
+    """The ways in which a variant is evaluated."""
+    return LADDER if name == "base" and task in args.ladder else ("plain",)
+
+
 def run(args: argparse.Namespace, task: str, name: str, seed: int, place: Path) -> None:
     """One training and its evaluations, written to `place`."""
     base = HERE / f"{task}.toml"
@@ -58,6 +63,10 @@ def run(args: argparse.Namespace, task: str, name: str, seed: int, place: Path) 
     data = str(args.data / ("cifar10" if task == "image" else "enwik8"))
     call(args.program, "train", "--config", str(base), *changes, *sets, "--data", data, "--out", str(folder),
          "--device", args.device, "--force")
+    # A training that was interrupted saves and ends well: it is no result.
+    done = json.loads((folder / "checkpoints/latest/state.json").read_text())["step"]
+    if done != steps:
+        raise RuntimeError(f"ended after {done} of {steps} steps")
     speed = [json.loads(line) for line in (folder / "speed.jsonl").read_text().splitlines()]
     found = {
         "task": task, "variant": name, "seed": seed, "steps": steps, "predicted_bytes": round(steps * predicted),
@@ -66,8 +75,7 @@ def run(args: argparse.Namespace, task: str, name: str, seed: int, place: Path) 
         "parameters": sum(level["parameters"] for level in cost["levels"]),
         "seconds": speed[-1]["seconds"], "eval": {},
     }
-    ladder = LADDER if name == "base" and task in args.ladder else ("plain",)
-    for inference in ladder:
+    for inference in ladder(args, task, name):
         found["eval"][inference] = call(
             args.program, "eval", "--model", str(folder / "checkpoints/latest"), "--data", data, "--split", "test",
             "--inference", inference, "--limit-bytes", str(args.eval_bytes), "--device", args.device, "--json")
@@ -82,6 +90,8 @@ def there(args: argparse.Namespace, task: str, name: str, place: Path) -> bool:
         return False
     found = json.loads(place.read_text())
     base = (HERE / f"{task}.toml").read_text()
+    if not set(ladder(args, task, name)) <= found.get("eval", {}).keys():
+        return False
     return (found.get("base"), found.get("changes"), found.get("eval_bytes")) == (base, overrides(TASKS[task][name]), args.eval_bytes)
 
 
@@ -122,7 +132,7 @@ def main() -> None:
         print(f"{wanted.index((task, name, seed)) + 1} of {len(wanted)}: {task}, {name}, seed {seed}", file=sys.stderr, flush=True)
         try:
             run(args, task, name, seed, place)
-        except RuntimeError as failure:
+        except Exception as failure:  # noqa: BLE001 (said at the end; the others go on)
             failures.append(f"{task}, {name}, seed {seed}: {failure}")
             print(failures[-1], file=sys.stderr, flush=True)
 
@@ -131,8 +141,9 @@ def main() -> None:
         for done in as_completed([pool.submit(measure, *one) for one in wanted]):
             done.result()
     except KeyboardInterrupt:
-        pool.shutdown(cancel_futures=True)
         print("interrupted: the results so far follow, and the same command goes on", file=sys.stderr)
+    finally:
+        pool.shutdown(cancel_futures=True)
     report.write(args.out, args.flops)
     if failures:
         sys.exit("\n".join(["not measured:", *failures]))
