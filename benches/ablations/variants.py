@@ -30,6 +30,7 @@ TEXT = {
     "without local model": level(0, unit=4, n_embd=96) | level(1, n_layer=0),
     "without global model": level(0, n_layer=0) | level(1, n_layer=4) | {"model.cross_patch": 8},
     "with cross-patch attention": {"model.cross_patch": 8},
+    "with rotary positions": {"model.position": '"rotary"'},
     "with convolutions": {"model.conv_encoder": "true"},
     "patches of 4": level(0, unit=4, n_embd=96, n_layer=3),
     "patches of 16": level(0, unit=16, n_embd=192, n_head=3),

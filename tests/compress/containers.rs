@@ -173,7 +173,7 @@ fn any_model_codes_files_as_they_are() {
     let codec = image_codec(32, Scan::Patch);
     let file = png(&picture(32, 32).into(), CompressionType::Default, FilterType::Sub);
     let options = CompressOptions { raw: true, ..super::options() };
-    let made = compress(&codec, &[file.clone()], options).remove(0);
+    let made = compress(&codec, std::slice::from_ref(&file), options).remove(0);
     assert_eq!(made.header.container, Container::Plain);
     assert_eq!(made.content, file);
     assert_eq!(restore(&codec, &made.archive), file);

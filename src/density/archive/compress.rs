@@ -57,6 +57,9 @@ pub struct Compressed {
     pub content: Vec<u8>,
 }
 
+/// The blocks of a file, and their codes one after another.
+type Coded = (Vec<Block>, Vec<u8>);
+
 impl Codec {
     /// Compresses files together: their windows share batches. Each gets an archive that is never much larger than the
     /// file: what the model makes larger is stored. Fails where the work is interrupted, where only the content is
@@ -117,14 +120,14 @@ impl Codec {
         let mut tasks = run(&self.model, batches(tasks), options.threads, progress)?;
         tasks.sort_by_key(|task| task.owner);
 
-        let mut blocks: Vec<(Vec<Block>, Vec<u8>)> = vec![Default::default(); files.len()];
+        let mut blocks: Vec<Coded> = vec![Default::default(); files.len()];
         for Task { owner, row, content, way, .. } in tasks {
             let Way::Encode(encoder) = way else { unreachable!("nothing was decoded") };
             let (entries, body) = &mut blocks[owner.0];
             push_block(entries, body, &encoder.finish(), row, &content);
         }
         let modality = if options.raw { Modality::Bytes } else { self.layout.modality() };
-        let finish = |((file, parts), blocks): ((&Vec<u8>, Parts), (Vec<Block>, Vec<u8>))| {
+        let finish = |((file, parts), blocks): ((&Vec<u8>, Parts), Coded)| {
             assemble(file, parts, modality, coding, blocks, options)
         };
         files.par_iter().zip(parts).zip(blocks).map(finish).collect()
@@ -160,7 +163,7 @@ fn assemble(
     parts: Parts,
     modality: Modality,
     coding: Coding,
-    (blocks, body): (Vec<Block>, Vec<u8>),
+    (blocks, body): Coded,
     CompressOptions { payload_only, store_larger, .. }: CompressOptions,
 ) -> Result<Compressed> {
     let Parts { container, content, side, decoded } = parts;

@@ -134,7 +134,7 @@ const STEPS: usize = 24;
 /// XXH3 of the logits that a batch of `lanes` rows has before and around a patch's end.
 fn sample(model: &Megabyte, lanes: usize) -> Result<u32> {
     let config = model.config();
-    let byte = |row: usize, i: usize| ((row * 31 + i * 7) * 0x9e37 >> 4 & 0xff) as i64;
+    let byte = |row: usize, i: usize| ((((row * 31 + i * 7) * 0x9e37) >> 4) & 0xff) as i64;
     // To the middle of the steps, where a patch begins if the context has a second one.
     let begin = config.patch_size().saturating_sub(STEPS / 2).min(config.context - 1);
     let prompts: Vec<Vec<i64>> = (0..lanes).map(|row| (0..begin).map(|i| byte(row, i)).collect()).collect();
