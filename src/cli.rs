@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use model::{ModelArgs, ScoringArgs};
 pub use score::{RankArgs, ScoreArgs};
 
+mod model;
 mod score;
 
 /// Images, audio and text as bytes, modelled by MEGABYTE.
@@ -142,9 +144,9 @@ pub struct TrainArgs {
 /// Arguments of `generate`.
 #[derive(Debug, Args)]
 pub struct GenerateArgs {
-    /// A run, a checkpoint or a model folder
-    #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
+    /// The model
+    #[command(flatten)]
+    pub model: ModelArgs,
     /// A file to continue, - for standard input
     #[arg(long, value_name = "FILE")]
     pub prompt: Option<PathBuf>,
@@ -181,12 +183,6 @@ pub struct GenerateArgs {
     /// Replace a file that is there
     #[arg(long)]
     pub force: bool,
-    /// cpu, cuda or cuda:N [default: a CUDA device where there is one]
-    #[arg(long)]
-    pub device: Option<String>,
-    /// float32 or bfloat16
-    #[arg(long, default_value = "float32")]
-    pub dtype: String,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -195,21 +191,18 @@ pub struct GenerateArgs {
 /// Arguments of `eval`.
 #[derive(Debug, Args)]
 pub struct EvalArgs {
-    /// A run, a checkpoint or a model folder
-    #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
+    /// The model
+    #[command(flatten)]
+    pub model: ModelArgs,
     /// A prepared folder, shards, folders of files, or files
     #[arg(long, required = true, num_args = 1.., value_name = "DIR|FILE")]
     pub data: Vec<PathBuf>,
     /// train, valid, test or all [default: test for folders, all for files]
     #[arg(long)]
     pub split: Option<String>,
-    /// How every byte gets its context: plain, sliding (2 times the work), strided (2) or sliding+strided (4)
-    #[arg(long, default_value = "plain", value_name = "HOW")]
-    pub inference: String,
-    /// Sequences scored together
-    #[arg(long, default_value_t = 8)]
-    pub batch: usize,
+    /// How documents are scored
+    #[command(flatten)]
+    pub scoring: ScoringArgs,
     /// Stop after about this many bytes; 0 is all
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub limit_bytes: u64,
@@ -228,12 +221,6 @@ pub struct EvalArgs {
     /// Replace files that are there
     #[arg(long)]
     pub force: bool,
-    /// cpu, cuda or cuda:N [default: a CUDA device where there is one]
-    #[arg(long)]
-    pub device: Option<String>,
-    /// float32 or bfloat16
-    #[arg(long, default_value = "float32")]
-    pub dtype: String,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -245,9 +232,9 @@ pub struct CompressArgs {
     /// Files, and folders of files
     #[arg(required = true, value_name = "FILE|DIR")]
     pub inputs: Vec<PathBuf>,
-    /// A run, a checkpoint or a model folder
-    #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
+    /// The model
+    #[command(flatten)]
+    pub model: ModelArgs,
     /// The archive to write, or for several files the folder of their archives, NAME.mbz each
     #[arg(long, value_name = "FILE|DIR")]
     pub out: PathBuf,
@@ -269,12 +256,6 @@ pub struct CompressArgs {
     /// Replace archives that are there
     #[arg(long)]
     pub force: bool,
-    /// cpu, cuda or cuda:N [default: a CUDA device where there is one]
-    #[arg(long)]
-    pub device: Option<String>,
-    /// float32 or bfloat16
-    #[arg(long, default_value = "float32")]
-    pub dtype: String,
     /// Print one JSON object, with what xz, zstd and the coders of the modality make of the same content
     #[arg(long)]
     pub json: bool,

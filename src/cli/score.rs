@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::{ModelArgs, ScoringArgs};
+
 /// Arguments of `score`.
 #[derive(Debug, Args)]
 pub struct ScoreArgs {
-    /// A run, a checkpoint or a model folder
-    #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
+    /// The model
+    #[command(flatten)]
+    pub model: ModelArgs,
     /// Files, and folders of files
     #[arg(required = true, value_name = "FILE|DIR")]
     pub files: Vec<PathBuf>,
@@ -20,21 +22,12 @@ pub struct ScoreArgs {
     /// NAME.scores.png or NAME.scores.html in DIR
     #[arg(long, value_name = "FILE|DIR")]
     pub show: Option<PathBuf>,
-    /// How every byte gets its context: plain, sliding (2 times the work), strided (2) or sliding+strided (4)
-    #[arg(long, default_value = "plain", value_name = "HOW")]
-    pub inference: String,
-    /// Sequences scored together
-    #[arg(long, default_value_t = 8)]
-    pub batch: usize,
+    /// How documents are scored
+    #[command(flatten)]
+    pub scoring: ScoringArgs,
     /// Replace files that are there
     #[arg(long)]
     pub force: bool,
-    /// cpu, cuda or cuda:N [default: a CUDA device where there is one]
-    #[arg(long)]
-    pub device: Option<String>,
-    /// float32 or bfloat16
-    #[arg(long, default_value = "float32")]
-    pub dtype: String,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -43,9 +36,9 @@ pub struct ScoreArgs {
 /// Arguments of `rank`.
 #[derive(Debug, Args)]
 pub struct RankArgs {
-    /// A run, a checkpoint or a model folder
-    #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
+    /// The model
+    #[command(flatten)]
+    pub model: ModelArgs,
     /// Folders of files, and files
     #[arg(long, required = true, num_args = 1.., value_name = "DIR|FILE")]
     pub data: Vec<PathBuf>,
@@ -65,18 +58,9 @@ pub struct RankArgs {
     /// As --labels, where anomalies are the files whose names match; can be repeated
     #[arg(long, value_name = "GLOB", conflicts_with = "labels")]
     pub anomalies: Vec<String>,
-    /// How every byte gets its context: plain, sliding (2 times the work), strided (2) or sliding+strided (4)
-    #[arg(long, default_value = "plain", value_name = "HOW")]
-    pub inference: String,
-    /// Sequences scored together
-    #[arg(long, default_value_t = 8)]
-    pub batch: usize,
-    /// cpu, cuda or cuda:N [default: a CUDA device where there is one]
-    #[arg(long)]
-    pub device: Option<String>,
-    /// float32 or bfloat16
-    #[arg(long, default_value = "float32")]
-    pub dtype: String,
+    /// How documents are scored
+    #[command(flatten)]
+    pub scoring: ScoringArgs,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -6,14 +6,12 @@ use anyhow::bail;
 use megabyte::density::archive::{Codec, CompressOptions, Compressed, Container};
 use megabyte::density::{self, Baseline};
 use megabyte::modality::{BytesLayout, Layout, Modality};
-use megabyte::model::folder;
 use megabyte::progress::Progress;
-use megabyte::train::Dtype;
 use megabyte::{Error, Result};
 use serde::Serialize;
 
 use super::pairs::{self, Pair};
-use super::{device, output};
+use super::{device, model, output};
 use crate::cli::CompressArgs;
 
 /// What became of a file.
@@ -60,10 +58,8 @@ pub fn run(args: CompressArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         name.into()
     };
     let pairs = pairs::find(&args.inputs, &args.out, rename, args.force)?;
-    let device = device::choose(args.device.as_deref())?;
-    let kind = args.dtype.parse::<Dtype>()?.kind();
     let threads = pairs::threads(args.threads)?;
-    let place = folder::resolve(&args.model)?;
+    let (place, kind, device) = model::find(&args.model)?;
     let codec = Codec::load(&place, kind, device)?;
     let modality = codec.layout().modality();
     let raw = raw(args.modality.as_deref(), modality)?;
@@ -103,7 +99,7 @@ pub fn run(args: CompressArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         model: place.display().to_string(),
         modality: if raw { Modality::Bytes } else { modality },
         device: device::name(device),
-        dtype: args.dtype,
+        dtype: args.model.dtype,
         threads,
         verified: options.verify,
         bytes,

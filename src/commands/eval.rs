@@ -12,10 +12,10 @@ use megabyte::density::{
 use megabyte::modality::Layout;
 use megabyte::model::folder;
 use megabyte::progress::Progress;
-use megabyte::train::Dtype;
 use megabyte::{Error, report};
 use serde::Serialize;
 
+use super::model::{self, Opened};
 use super::{device, model_run, output};
 use crate::cli::EvalArgs;
 
@@ -42,19 +42,20 @@ pub fn run(args: EvalArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     for path in args.per_file.iter().chain(&args.page) {
         output::check_free(path, args.force)?;
     }
-    let device = device::choose(args.device.as_deref())?;
-    let kind = args.dtype.parse::<Dtype>()?.kind();
-    let inference = args.inference.parse()?;
-    let place = folder::resolve(&args.model)?;
-    let (file, model) = folder::load(&place, kind, device)?;
+    let inference = args.scoring.inference.parse()?;
+    let Opened { place, file, model, device } = model::open(&args.model)?;
     let (split, dataset) = open(&args, &file.layout, progress)?;
 
-    let options = EvalOptions { batch: args.batch, limit_bytes: args.limit_bytes, inference };
+    let options = EvalOptions { batch: args.scoring.batch, limit_bytes: args.limit_bytes, inference };
     let mut journal = match &args.resume_file {
         None => None,
         Some(path) => {
             let (model, data) = (format!("{:016x}", folder::fingerprint(&place, &model)?), dataset.fingerprint());
-            Some(Journal::open(path, &Key::new(model, data, args.limit_bytes, inference, args.dtype.clone()), false)?)
+            Some(Journal::open(
+                path,
+                &Key::new(model, data, args.limit_bytes, inference, args.model.dtype.clone()),
+                false,
+            )?)
         }
     };
     let examined = density::examine(&model, &dataset, options, journal.as_mut(), progress);
@@ -100,7 +101,7 @@ fn open(args: &EvalArgs, layout: &Layout, progress: &dyn Progress) -> megabyte::
     let name = args.split.as_deref().unwrap_or("test");
     let split = if name == "all" { None } else { Some(name.parse::<Split>()?) };
     // Cut as the run cut, so that what it held out is what is scored.
-    let data = model_run::config(&args.model).map_or_else(|| DataConfig::of(layout), |run| run.data);
+    let data = model_run::config(&args.model.path).map_or_else(|| DataConfig::of(layout), |run| run.data);
     let prepared = data::prepared(&args.data, &data, progress)?;
     let dataset = Dataset::open(Path::new(&prepared), split)?;
     Ok((name.to_owned(), dataset))

@@ -8,11 +8,11 @@ use anyhow::{Context, bail};
 use megabyte::Error;
 use megabyte::generate::{Request, SampleConfig, generate};
 use megabyte::modality::{Adapter, Modality};
-use megabyte::model::{ModelConfig, folder};
+use megabyte::model::ModelConfig;
 use megabyte::progress::Progress;
-use megabyte::train::Dtype;
 use serde::Serialize;
 
+use super::model::{self, Opened};
 use super::{device, model_run, output};
 use crate::cli::GenerateArgs;
 
@@ -52,10 +52,7 @@ pub fn run(args: GenerateArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     if args.count == 0 {
         bail!(Error::Usage("--count 0: expected at least 1".to_owned()));
     }
-    let device = device::choose(args.device.as_deref())?;
-    let kind = args.dtype.parse::<Dtype>()?.kind();
-    let place = folder::resolve(&args.model)?;
-    let (file, model) = folder::load(&place, kind, device)?;
+    let Opened { place, file, model, device } = model::open(&args.model)?;
     let adapter = file.layout.adapter();
 
     let prompt = match &args.prompt {
@@ -190,7 +187,7 @@ fn check_room(kept: usize, length: usize) -> megabyte::Result<()> {
 
 /// The flags over the `[sample]` section of the run that the model is from, if there is one, over the defaults.
 fn settings(args: &GenerateArgs) -> SampleConfig {
-    let base = model_run::config(&args.model).map(|run| run.sample).unwrap_or_default();
+    let base = model_run::config(&args.model.path).map(|run| run.sample).unwrap_or_default();
     SampleConfig {
         temperature: args.temperature.unwrap_or(base.temperature),
         top_k: args.top_k.unwrap_or(base.top_k),

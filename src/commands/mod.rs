@@ -9,6 +9,7 @@ pub mod download;
 pub mod eval;
 pub mod generate;
 pub mod inspect;
+pub mod model;
 pub mod model_run;
 pub mod output;
 pub mod pairs;

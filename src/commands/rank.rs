@@ -7,11 +7,10 @@ use anyhow::{Context, bail};
 use megabyte::Error;
 use megabyte::data::{self, Files, Skipped};
 use megabyte::density::{self, Protocol, Ranked, area_under_curve};
-use megabyte::model::folder;
 use megabyte::progress::Progress;
-use megabyte::train::Dtype;
 use serde::Serialize;
 
+use super::model::{self, Opened};
 use super::{device, output};
 use crate::cli::RankArgs;
 
@@ -44,13 +43,10 @@ struct Line {
 /// Runs the verb.
 pub fn run(args: RankArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let label = labels(&args)?;
-    let device = device::choose(args.device.as_deref())?;
-    let kind = args.dtype.parse::<Dtype>()?.kind();
-    let inference = args.inference.parse()?;
-    let place = folder::resolve(&args.model)?;
-    let (file, model) = folder::load(&place, kind, device)?;
+    let inference = args.scoring.inference.parse()?;
+    let Opened { place, file, model, device } = model::open(&args.model)?;
     let mut files = Files::find(&args.data, &file.layout)?;
-    let mut ranked = density::rank(&model, &mut files, inference, args.batch, args.relative, progress)?;
+    let mut ranked = density::rank(&model, &mut files, inference, args.scoring.batch, args.relative, progress)?;
     if ranked.is_empty() {
         bail!("none of {} files can be used; the first: {}", files.len(), first(&files));
     }
@@ -62,10 +58,10 @@ pub fn run(args: RankArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         .map(|file| Line { anomaly: label.as_ref().and_then(|label| label(&file.name)), file })
         .collect();
     let scores: Vec<_> = lines.iter().filter_map(|line| Some((line.file.key(), line.anomaly?))).collect();
+    let anomalies = scores.iter().filter(|(_, anomaly)| *anomaly).count();
     let auc = match &label {
         None => None,
         Some(_) => Some(area_under_curve(&scores).ok_or_else(|| {
-            let anomalies = scores.iter().filter(|(_, anomaly)| *anomaly).count();
             let usual = scores.len() - anomalies;
             Error::Usage(format!("there are {anomalies} anomalies and {usual} others by the labels: both are needed"))
         })?),
@@ -80,7 +76,7 @@ pub fn run(args: RankArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         device: device::name(device),
         count,
         auc,
-        labelled: label.map(|_| [scores.len(), scores.iter().filter(|(_, anomaly)| *anomaly).count()]),
+        labelled: label.map(|_| [scores.len(), anomalies]),
         files: lines,
         skipped_count: files.skipped.len(),
         skipped: files.skipped,
@@ -89,7 +85,7 @@ pub fn run(args: RankArgs, progress: &dyn Progress) -> anyhow::Result<()> {
 }
 
 fn first(files: &Files) -> String {
-    files.skipped.first().map_or(String::new(), |skipped| format!("{}: {}", skipped.path, skipped.reason))
+    files.skipped.first().map_or(String::new(), Skipped::to_string)
 }
 
 /// Whether a file is an anomaly, by its name, where labels are given and know it.

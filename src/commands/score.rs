@@ -6,12 +6,11 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::bail;
 use megabyte::data::{Files, Skipped};
 use megabyte::density::{self, Protocol, Scores};
-use megabyte::model::folder;
 use megabyte::progress::Progress;
-use megabyte::train::Dtype;
 use megabyte::{Error, report};
 use serde::Serialize;
 
+use super::model::{self, Opened};
 use super::{device, output};
 use crate::cli::ScoreArgs;
 
@@ -45,11 +44,8 @@ pub fn run(args: ScoreArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     for path in args.out.iter().chain(&args.show) {
         output::check_free(path, args.force)?;
     }
-    let device = device::choose(args.device.as_deref())?;
-    let kind = args.dtype.parse::<Dtype>()?.kind();
-    let inference = args.inference.parse()?;
-    let place = folder::resolve(&args.model)?;
-    let (file, model) = folder::load(&place, kind, device)?;
+    let inference = args.scoring.inference.parse()?;
+    let Opened { place, file, model, device } = model::open(&args.model)?;
     let mut files = Files::find(&args.files, &file.layout)?.with_short_names()?;
     let alone = matches!(&args.files[..], [file] if file.is_file());
     let mut out = Place::new(args.out.as_deref(), "--out", alone)?;
@@ -73,9 +69,9 @@ pub fn run(args: ScoreArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         });
         Ok(())
     };
-    density::score_files(&model, &mut files, inference, args.batch, progress, &mut each)?;
+    density::score_files(&model, &mut files, inference, args.scoring.batch, progress, &mut each)?;
     if lines.is_empty() {
-        let reason = files.skipped.first().map(|skipped| format!("{}: {}", skipped.path, skipped.reason));
+        let reason = files.skipped.first().map(Skipped::to_string);
         bail!(reason.unwrap_or_else(|| "there is nothing to score".to_owned()));
     }
     let found = Found {

@@ -40,6 +40,12 @@ pub struct Skipped {
     pub reason: String,
 }
 
+impl Display for Skipped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path, self.reason)
+    }
+}
+
 impl Skipped {
     /// A file, however its name is written, and why it can't be used.
     pub fn new(path: impl Display, reason: impl Into<String>) -> Self {

@@ -68,7 +68,7 @@ pub fn score_files<E: From<Error>>(
     each: &mut OfDocument<'_, E>,
 ) -> Result<(), E> {
     progress.start("score", files.bytes());
-    let note = |skipped: &Skipped| progress.note(&format!("skipped {}: {}", skipped.path, skipped.reason));
+    let note = |skipped: &Skipped| progress.note(&format!("skipped {skipped}"));
     files.skipped.iter().for_each(note);
     let mut noted = files.skipped.len();
     while let Some((dataset, on_disk)) = files.read() {

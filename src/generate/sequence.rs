@@ -4,6 +4,7 @@ use tch::Device;
 
 use super::engine::{Engine, to_rows};
 use super::sampling::{SampleConfig, Sampler};
+use super::threads::OneThread;
 use crate::data::END;
 use crate::model::Megabyte;
 use crate::progress::Progress;
@@ -26,29 +27,6 @@ pub struct Request {
 /// Above this many parameters a step is worth sharing between threads.
 const LARGE: u64 = 50_000_000;
 
-/// One thread for the steps of a small model on a CPU: they are too short to share, and threads that wait for each
-/// other are slow where the machine is busy. The former number comes back at the end.
-struct Threads(Option<i32>);
-
-impl Threads {
-    fn for_steps_of(model: &Megabyte) -> Self {
-        if model.device() != Device::Cpu || model.parameters().count() > LARGE {
-            return Threads(None);
-        }
-        let before = tch::get_num_threads();
-        tch::set_num_threads(1);
-        Threads(Some(before))
-    }
-}
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        if let Some(before) = self.0 {
-            tch::set_num_threads(before);
-        }
-    }
-}
-
 /// Generates `count` sequences together. A sequence is shorter than asked where it ended by itself.
 pub fn generate(model: &Megabyte, request: &Request, progress: &dyn Progress) -> Result<Vec<Vec<u8>>> {
     let Request { prompt, length, count, sample } = request;
@@ -59,7 +37,9 @@ pub fn generate(model: &Megabyte, request: &Request, progress: &dyn Progress) ->
         return Ok(sequences);
     }
 
-    let _threads = Threads::for_steps_of(model);
+    // Steps of a small model on a CPU: threads that wait for each other are slow where the machine is busy.
+    let small = model.device() == Device::Cpu && model.parameters().count() <= LARGE;
+    let _one = small.then(OneThread::begin);
     let mut samplers: Vec<Sampler> = (0..*count).map(|row| Sampler::new(*sample, row)).collect();
     let mut ended = vec![false; *count];
     let mut engine = Engine::new(model, *count);

@@ -86,10 +86,7 @@ fn hash(config: &serde_json::Value, model: &Megabyte) -> Result<u64> {
     for (name, tensor) in model.parameters().iter() {
         hash.update(name.as_bytes());
         hash.update(&[0]);
-        let tensor = tensor.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous();
-        let mut data = vec![0; tensor.numel() * 4];
-        tensor.f_copy_data_u8(&mut data, tensor.numel())?;
-        hash.update(&data);
+        hash.update(&numbers(&tensor.to_kind(Kind::Float))?);
     }
     Ok(hash.digest())
 }
@@ -118,20 +115,25 @@ pub fn load_weights(folder: &Path, model: &Megabyte) -> Result<()> {
     read_tensors(&folder.join(WEIGHTS), model.parameters().iter())
 }
 
+/// The numbers of a tensor, row by row, as bytes.
+fn numbers(tensor: &Tensor) -> Result<Vec<u8>> {
+    let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
+    let mut data = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
+    tensor.f_copy_data_u8(&mut data, tensor.numel())?;
+    Ok(data)
+}
+
 /// Writes named tensors as safetensors.
 pub(crate) fn write_tensors<'a>(path: &Path, tensors: impl Iterator<Item = (&'a str, &'a Tensor)>) -> Result<()> {
     let mut bytes = Vec::new();
     for (name, tensor) in tensors {
-        let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
         let dtype = match tensor.kind() {
             Kind::Float => Dtype::F32,
             Kind::Double => Dtype::F64,
             kind => unreachable!("no {kind:?} tensor is saved"),
         };
         let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
-        let mut data = vec![0; tensor.numel() * dtype.bitsize() / 8];
-        tensor.f_copy_data_u8(&mut data, tensor.numel())?;
-        bytes.push((name.to_owned(), dtype, shape, data));
+        bytes.push((name.to_owned(), dtype, shape, numbers(tensor)?));
     }
     let views = bytes
         .iter()

@@ -109,7 +109,7 @@ impl Store<'_> {
     pub(super) fn skip(&mut self, skipped: Skipped) {
         self.told += 1;
         if self.told <= NOTES {
-            self.progress.note(&format!("skipped {}: {}", skipped.path, skipped.reason));
+            self.progress.note(&format!("skipped {skipped}"));
         }
         self.state.manifest.skip(skipped);
     }

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use tch::{Device, Kind, Tensor};
 
 use super::super::coder::{ByteDecoder, ByteEncoder, Frequencies};
-use crate::generate::Engine;
+use crate::generate::{Engine, OneThread};
 use crate::model::Megabyte;
 use crate::progress::Progress;
 use crate::{Error, Result};
@@ -119,8 +119,7 @@ pub(super) fn on_threads<T: Send>(
     work: impl Fn(&Megabyte) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
     let threads = if model.device() == Device::Cpu { threads.max(1) } else { 1 };
-    let before = tch::get_num_threads();
-    tch::set_num_threads(1);
+    let _one = OneThread::begin();
     let results = std::thread::scope(|scope| {
         let start = |_| {
             let twin = model.twin();
@@ -138,7 +137,6 @@ pub(super) fn on_threads<T: Send>(
         };
         handles.into_iter().map(join).collect::<Vec<_>>()
     });
-    tch::set_num_threads(before);
     results.into_iter().collect()
 }
 

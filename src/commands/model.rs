@@ -1,0 +1,38 @@
+//! `--model`, with the device and the type that it computes on and in.
+
+use std::path::PathBuf;
+
+use megabyte::Result;
+use megabyte::model::Megabyte;
+use megabyte::model::folder::{self, ModelFile};
+use megabyte::train::Dtype;
+use tch::{Device, Kind};
+
+use super::device;
+use crate::cli::ModelArgs;
+
+/// A model that was loaded for inference.
+pub struct Opened {
+    /// Its folder.
+    pub place: PathBuf,
+    /// What its `config.json` says.
+    pub file: ModelFile,
+    /// The model.
+    pub model: Megabyte,
+    /// Where it is.
+    pub device: Device,
+}
+
+/// Where a model is, and how it is to compute.
+pub fn find(args: &ModelArgs) -> Result<(PathBuf, Kind, Device)> {
+    let device = device::choose(args.device.as_deref())?;
+    let kind = args.dtype.parse::<Dtype>()?.kind();
+    Ok((folder::resolve(&args.path)?, kind, device))
+}
+
+/// Finds a model and loads it.
+pub fn open(args: &ModelArgs) -> Result<Opened> {
+    let (place, kind, device) = find(args)?;
+    let (file, model) = folder::load(&place, kind, device)?;
+    Ok(Opened { place, file, model, device })
+}
