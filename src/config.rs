@@ -161,6 +161,13 @@ impl DataConfig {
             );
             return Err(Error::config("model.context", reason));
         }
+        if let Layout::Audio(sound) = &layout
+            && !model.context.is_multiple_of(sound.bytes_per_frame())
+        {
+            let (context, frame) = (model.context, sound.bytes_per_frame());
+            let reason = format!("is {context}, but one frame of this sound is {frame} bytes, which must divide it");
+            return Err(Error::config("model.context", reason));
+        }
         if !(self.weight > 0.0 && self.weight.is_finite()) {
             return Err(Error::config("data.weight", format!("is {}, expected a number above 0", self.weight)));
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::split::cut_unit;
 use super::{Dataset, Permutation};
 use crate::modality::Adapter;
 use crate::{Error, Result};
@@ -70,7 +71,7 @@ impl LoaderConfig {
 ///
 /// Where a layout fixes the length of its sequences (pictures), an item is a sequence. Else the items form one stream
 /// (with [`END`] after each that ends a document, where the vocabulary has it), read as a ring and cut into windows of
-/// the context from a phase that changes each epoch. n is the stream's length over the context, rounded up: an epoch
+/// the context from a phase that changes each epoch, a whole number of frames where they are sound. n is the stream's length over the context, rounded up: an epoch
 /// shows every symbol once, and fewer than a window of them twice. A stream shorter than the context is one padded
 /// window.
 ///
@@ -84,6 +85,8 @@ pub struct Sampler {
     mirror: Option<Box<dyn Adapter>>,
     /// Sequences of an item where all items have one length: a picture may be several.
     parts: Option<u64>,
+    /// Bytes that stay together: windows begin between frames of sound, or high and low bytes would change places.
+    unit: u64,
     /// Length of the stream.
     len: u64,
     /// Sequences of an epoch.
@@ -114,11 +117,16 @@ impl Sampler {
                 format!("is {context}, but one item of the data set is {len} bytes, which it must be or divide");
             return Err(Error::config("model.context", reason));
         }
+        let unit = cut_unit(dataset.layout()).unwrap_or(1);
+        if !context.is_multiple_of(unit) {
+            let reason = format!("is {context}, but one frame of the data set is {unit} bytes, which must divide it");
+            return Err(Error::config("model.context", reason));
+        }
         let len = dataset.stream_len(vocab == 257);
         // How many sequences an item of fixed length is.
         let parts = sequence_len.map(|len| (len / context) as u64);
         let n = parts.map_or(len.div_ceil(context as u64), |parts| dataset.len() as u64 * parts);
-        Ok(Sampler { dataset, config, mirror: None, parts, len, n })
+        Ok(Sampler { dataset, config, mirror: None, parts, unit: unit as u64, len, n })
     }
 
     /// From now on half of the sequences, which ones an epoch and the seed decide, are turned left to right. Fails
@@ -182,7 +190,7 @@ impl Sampler {
             self.read(0, self.len, symbols);
             return;
         }
-        let phase = xxh3_64_with_seed(b"phase", key) % self.len;
+        let phase = xxh3_64_with_seed(b"phase", key) % self.len / self.unit * self.unit;
         // chosen · context < len + context and phase < len, so the sum stays far below 2^64.
         let start = (phase + chosen * context) % self.len;
         let until_end = context.min(self.len - start);

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use megabyte::data::{Batch, Dataset, Loader, LoaderConfig, Mixture, PAD, Permutation, Sampler};
-use megabyte::modality::{ImageLayout, Layout, TextLayout};
+use megabyte::modality::{AudioFormat, AudioLayout, ImageLayout, Layout, TextLayout};
 use proptest::prelude::*;
 
 use super::{noise, write};
@@ -78,6 +78,20 @@ fn an_epoch_shows_every_symbol_once() {
     }
     assert_eq!(orders.len(), 6, "every epoch has an order of its own");
     assert!(phases.len() > 1, "windows start elsewhere in another epoch");
+}
+
+#[test]
+fn windows_of_sound_begin_between_frames() {
+    // High bytes are 1, low bytes 0.
+    let layout = Layout::Audio(AudioLayout { format: AudioFormat::Pcm16be, ..AudioLayout::default() });
+    let data = Arc::new(Dataset::from_memory(vec![[1, 0].repeat(999), [1, 0].repeat(35)], &layout));
+    let sampler = Sampler::new(Arc::clone(&data), config(16, 1, 256)).unwrap();
+    // Twenty epochs, so that twenty phases.
+    for index in 0..20 * sampler.epoch_len() {
+        assert_eq!(sampler.batch(index).unwrap().symbols, [1, 0].repeat(8), "batch {index}");
+    }
+    let error = Sampler::new(data, config(15, 1, 256)).unwrap_err().to_string();
+    assert!(error.contains("model.context") && error.contains("2 bytes"), "{error}");
 }
 
 #[test]
