@@ -12,7 +12,7 @@ EXAMPLES := $(basename $(notdir $(wildcard examples/*.rs)))
 FUZZ := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build test examples lint demo bench ablations long fuzz dist clean
+.PHONY: help setup build test examples lint demo bench ablations long density fuzz dist clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -53,6 +53,10 @@ ablations: build ## the paper's ablations at a size for a CPU, three seeds each:
 long: build ## training steps of up to a million bytes: time, memory and how they grow; about half an hour
 	.venv/bin/pip install --quiet -r benches/ablations/requirements.txt
 	.venv/bin/python benches/long/run.py
+
+density: build ## photographs, speech and text: bits per byte, archives on disk, and classical coders; PHOTOS=DIR SPEECH=DIR; about three hours
+	test -e data/enwik8 || target/release/megabyte download enwik8 --out data/enwik8
+	.venv/bin/python benches/density/run.py --enwik8 data/enwik8 $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(SPEECH),--speech "$(SPEECH)")
 
 fuzz: build ## hostile files to everything that reads, FUZZ_SECONDS (60) a target; needs nightly Rust and cargo-fuzz
 	.venv/bin/python fuzz/seeds.py

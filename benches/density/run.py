@@ -1,0 +1,160 @@
+"""Trains a model for photographs, one for speech and one for text, and compresses what they have not seen.
+
+The table has held-out bits per byte by plain and by sliding + strided inference, the bytes of the archives on disk, and
+what classical coders make of the same files. Trainings go on where they stopped, and results are files of their own, so
+that an interrupted call goes on. See README.md beside this file.
+"""
+
+import argparse
+import filecmp
+import json
+import os
+import shutil
+import subprocess
+import time
+import tomllib
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+TASKS = {"photos": "--photos", "speech": "--speech", "enwik8": "--enwik8"}
+LADDER = ("plain", "sliding+strided")
+
+
+def call(args: argparse.Namespace, *words) -> dict:
+    """The JSON that a verb prints; what it says goes to the screen."""
+    threads = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
+    command = [args.program, *map(str, words)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=threads)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(map(str, command))}: failed")
+    return json.loads(done.stdout) if done.stdout.startswith("{") else {}
+
+
+def trained(args: argparse.Namespace, task: str, data: Path) -> Path:
+    """The run of a task, trained to its end."""
+    config, run = HERE / f"{task}.toml", args.out / "runs" / task
+    steps = tomllib.loads(config.read_text())["train"]["max_steps"]
+    state = run / "checkpoints/latest/state.json"
+    if not state.exists():
+        call(args, "train", "--config", config, "--data", data, "--out", run, "--force")
+    elif json.loads(state.read_text())["step"] < steps:
+        call(args, "train", "--out", run, "--resume")
+    found = json.loads(state.read_text())
+    # A training that was interrupted saves and ends well: its model is no result.
+    if found["step"] != steps:
+        raise SystemExit(f"{run}: ended after {found['step']} of {steps} steps; call again to go on")
+    return run
+
+
+def held_out(args: argparse.Namespace, task: str, data: Path, names: list[str]) -> list[Path]:
+    """The files that the model has not seen."""
+    if task != "enwik8":
+        return [data / name for name in names]
+    last = args.out / "enwik8-last-5MB"
+    whole = data if data.is_file() else next(path for path in data.rglob("enwik8") if path.is_file())
+    with whole.open("rb") as file:
+        file.seek(95_000_000)
+        last.write_bytes(file.read())
+    return [last]
+
+
+def archive(args: argparse.Namespace, model: Path, task: str, files: list[Path]) -> dict:
+    """What the files are as archives, which are decoded again and compared with them."""
+    packed, back = args.out / f"{task}.mbz", args.out / f"{task}.back"
+    for place in (packed, back):
+        if place.is_dir():
+            shutil.rmtree(place)
+        place.unlink(missing_ok=True)
+    flags = ["--model", model, "--dtype", "bfloat16", "--lanes", args.lanes, "--threads", args.threads]
+    made = call(args, "compress", *flags, "--no-verify", "--json", "--force", "--out", packed, *files)
+    began = time.monotonic()
+    call(args, "decompress", "--model", model, "--threads", args.threads, "--json", "--out", back, packed)
+    restored = {path.name: path for path in ([back] if back.is_file() else back.rglob("*")) if path.is_file()}
+    same = [filecmp.cmp(file, back if len(files) == 1 else restored[file.name], shallow=False) for file in files]
+    if not all(same):
+        raise SystemExit(f"{task}: {same.count(False)} files did not come back")
+    on_disk = sum(path.stat().st_size for path in ([packed] if packed.is_file() else packed.rglob("*.mbz")))
+    return {
+        "files": len(files), "file_bytes": made["bytes"], "content_bytes": made["content_bytes"],
+        "archive_bytes": on_disk, "stored": sum(file["method"] == "stored" for file in made["files"]),
+        "seconds": made["seconds"], "seconds_back": time.monotonic() - began, "baselines": made["baselines"],
+    }
+
+
+def measure(args: argparse.Namespace, task: str, data: Path) -> dict:
+    """Trains, scores and compresses."""
+    run = trained(args, task, data)
+    model = run / "checkpoints/best"
+    speed = [json.loads(line) for line in (run / "speed.jsonl").read_text().splitlines()]
+    result = {"task": task, "train_seconds": speed[-1]["seconds"], "eval": {}}
+    names = []
+    for inference in LADDER:
+        lines = args.out / f"{task}.jsonl"
+        flags = ["--split", "test", "--dtype", "bfloat16", "--inference", inference]
+        if inference != "plain":
+            flags += ["--limit-bytes", args.limit_bytes]
+        found = call(args, "eval", "--model", model, "--data", data, *flags, "--per-file", lines, "--force", "--json")
+        result["eval"][inference] = {key: found[key] for key in ("bits_per_byte", "std_error", "bytes", "seconds")}
+        if inference == "plain":
+            names = [json.loads(line)["name"] for line in lines.read_text().splitlines()]
+    return result | archive(args, model, task, held_out(args, task, data, names))
+
+
+def table(results: list[dict]) -> str:
+    """Markdown."""
+    coders = list(dict.fromkeys(row["name"] for found in results for row in found["baselines"]))
+    heads = ["", "plain", "sliding + strided", "archives", *coders, "training"]
+    lines = [f"| {' | '.join(heads)} |", f"|---|{'---:|' * (len(heads) - 1)}"]
+    for found in results:
+        content = found["content_bytes"]
+        scores = [found["eval"][name] for name in LADDER]
+        cells = [found["task"], *(f"{score['bits_per_byte']:.3f} ± {score['std_error']:.3f}" for score in scores)]
+        cells.append(f"{8 * found['archive_bytes'] / content:.3f}")
+        sizes = {row["name"]: row["bytes"] for row in found["baselines"]}
+        cells += [f"{8 * sizes[name] / content:.3f}" if name in sizes else "-" for name in coders]
+        cells.append(f"{found['train_seconds'] / 60:.0f} min")
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "| | files | bytes of them | of their content | of the archives | stored | kB/s | back |", f"|---|{'---:|' * 7}"]
+    for found in results:
+        speeds = [f"{found['content_bytes'] / found[key] / 1e3:.1f}" for key in ("seconds", "seconds_back")]
+        counts = [found[key] for key in ("files", "file_bytes", "content_bytes", "archive_bytes", "stored")]
+        lines.append(f"| {' | '.join([found['task'], *(f'{count:,}' for count in counts), *speeds])} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, help="a folder of photographs of 64 x 64 pixels")
+    parser.add_argument("--speech", type=Path, help="a folder of speech, 8,000 samples a second of 16 bits")
+    parser.add_argument("--enwik8", type=Path, help="the file, or the folder that `megabyte download enwik8` made")
+    parser.add_argument("--out", type=Path, default=HERE / "results")
+    parser.add_argument("--program", type=Path, default=ROOT / "target/release/megabyte")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--lanes", type=int, default=64, help="rows that go through the model together")
+    parser.add_argument("--limit-bytes", type=int, default=1_000_000, help="of what is scored by sliding + strided inference")
+    args = parser.parse_args()
+    wanted = [(task, getattr(args, task)) for task in TASKS if getattr(args, task)]
+    if not wanted:
+        parser.error(f"name data with one of {', '.join(TASKS.values())}")
+    for _, data in wanted:
+        if not data.exists():
+            parser.exit(1, f"{data} is absent\n")
+    args.out.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("XDG_CACHE_HOME", str(args.out / "cache"))
+
+    results = []
+    for task, data in wanted:
+        place = args.out / f"{task}.json"
+        if not place.exists():
+            found = measure(args, task, data)
+            beside = place.with_suffix(".tmp")
+            beside.write_text(json.dumps(found, indent=1))
+            beside.replace(place)
+        results.append(json.loads(place.read_text()))
+    (args.out / "table.md").write_text(table(results))
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()
