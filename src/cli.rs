@@ -253,7 +253,7 @@ pub struct CompressArgs {
     /// Rows that go through the model together [default: by model and content]
     #[arg(long, value_name = "N")]
     pub lanes: Option<usize>,
-    /// Replace archives that are there
+    /// Replace archives that are there [default: whole ones of the same files stay, so that an interrupted call goes on]
     #[arg(long)]
     pub force: bool,
     /// Print one JSON object, with what xz, zstd and the coders of the modality make of the same content
@@ -267,9 +267,9 @@ pub struct DecompressArgs {
     /// Archives, and folders of archives
     #[arg(required = true, value_name = "FILE|DIR")]
     pub inputs: Vec<PathBuf>,
-    /// The run, checkpoint or model folder that the archives were made with
+    /// The run, checkpoint or model folder that the archives were made with; stored files need none
     #[arg(long, value_name = "DIR")]
-    pub model: PathBuf,
+    pub model: Option<PathBuf>,
     /// The file to write, or for several archives the folder of their files
     #[arg(long, value_name = "FILE|DIR")]
     pub out: PathBuf,

@@ -29,6 +29,14 @@ pub enum Error {
     /// Content that an adapter can't read, or bytes that can't be decoded; the caller knows the file's name.
     #[error("{0}")]
     Content(String),
+    /// The same of one of several inputs, whose names the caller knows.
+    #[error("input {}: {reason}", index + 1)]
+    Input {
+        /// Which of the inputs, from 0 on.
+        index: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A configuration key has a value that can't work.
     #[error("`{key}` {reason}")]
     Config {
@@ -66,6 +74,14 @@ impl Error {
     /// An error of the operating system on `path`.
     pub fn io(path: impl AsRef<Path>, error: std::io::Error) -> Self {
         Error::Io { path: path.as_ref().to_owned(), error }
+    }
+
+    /// The same error, where it is about content, said of input `index`.
+    pub fn of_input(self, index: usize) -> Self {
+        match self {
+            Error::Content(reason) => Error::Input { index, reason },
+            error => error,
+        }
     }
 
     /// A damaged or unsupported file.

@@ -269,7 +269,7 @@ impl Progress for StopAt {
 }
 
 fn key(model: &str) -> Key {
-    Key::new(model.to_owned(), "data".to_owned(), 0, Inference::Sliding, "float32".to_owned())
+    Key::new(model.to_owned(), "data".to_owned(), 0, Inference::Sliding, ["float32", "cpu"].map(str::to_owned))
 }
 
 /// Without the time it took.
@@ -327,18 +327,24 @@ fn a_journal_of_something_else_is_refused_by_name() {
     assert!(refused(&path, &key("model")).contains("in use"));
     drop(ours);
     let content = fs::read(&path).unwrap();
-    let of = |model: &str, data: &str, limit, inference, dtype: &str| {
-        refused(&path, &Key::new(model.to_owned(), data.to_owned(), limit, inference, dtype.to_owned()))
+    let on = |model: &str, data: &str, limit, inference, way: [&str; 2]| {
+        refused(&path, &Key::new(model.to_owned(), data.to_owned(), limit, inference, way.map(str::to_owned)))
     };
+    let of = |model, data, limit, inference, dtype| on(model, data, limit, inference, [dtype, "cpu"]);
     for (reason, word) in [
         (of("other", "data", 0, Inference::Sliding, "float32"), "another model"),
         (of("model", "other", 0, Inference::Sliding, "float32"), "another data"),
         (of("model", "data", 9, Inference::Sliding, "float32"), "another --limit-bytes"),
         (of("model", "data", 0, Inference::Plain, "float32"), "another --inference"),
         (of("model", "data", 0, Inference::Sliding, "bfloat16"), "another --dtype"),
+        (on("model", "data", 0, Inference::Sliding, ["float32", "cuda:0"]), "another --device"),
     ] {
         assert!(reason.contains(word) && reason.contains("journal"), "{reason}");
     }
+    let old = String::from_utf8(content.clone()).unwrap();
+    let old = old.replace("\"megabyte_journal\":2", "\"megabyte_journal\":1").replace(",\"device\":\"cpu\"", "");
+    let old = write(folder.path(), "old", old.as_bytes());
+    assert!(refused(&old, &key("model")).contains("another format (1)"));
     let book = write(folder.path(), "book", b"Call me Ishmael.\nSome years ago");
     assert!(refused(&book, &key("model")).contains("is no journal"));
     assert_eq!(fs::read(&book).unwrap(), b"Call me Ishmael.\nSome years ago");

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use megabyte::density::archive::{Codec, CompressOptions, Compressed, Container};
 use megabyte::density::{self, Baseline};
 use megabyte::modality::{BytesLayout, Layout, Modality};
@@ -47,8 +47,25 @@ struct Done {
     bytes_per_second: f64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     baselines: Vec<Baseline>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baselines_of: Option<Compared>,
+    /// Archives that were there, and are not among the files.
+    already: usize,
     files: Vec<Made>,
 }
+
+/// What the baselines are of, and can be compared with.
+#[derive(Debug, Serialize)]
+struct Compared {
+    files: usize,
+    content_bytes: u64,
+    archive_bytes: u64,
+    bits_per_byte: f64,
+}
+
+/// Bytes of files whose archives are written together: an interruption loses the work on no more than these. It is no
+/// matter of threads, as these change nothing in the archives.
+const GROUP: u64 = 8 << 20;
 
 /// Runs the verb.
 pub fn run(args: CompressArgs, progress: &dyn Progress) -> anyhow::Result<()> {
@@ -57,7 +74,7 @@ pub fn run(args: CompressArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         name.push(".mbz");
         name.into()
     };
-    let pairs = pairs::find(&args.inputs, &args.out, rename, args.force)?;
+    let all = pairs::find(&args.inputs, &args.out, rename)?;
     let threads = pairs::threads(args.threads)?;
     let (place, kind, device) = model::find(&args.model)?;
     let codec = Codec::load(&place, kind, device)?;
@@ -73,24 +90,32 @@ pub fn run(args: CompressArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     };
 
     let started = Instant::now();
-    let (mut files, mut contents, mut sound) = (Vec::new(), Vec::new(), true);
-    for group in pairs::groups(&pairs) {
-        let archives = codec.compress(&pairs::read(group)?, options, progress).map_err(|error| named(error, group))?;
-        for (pair, made) in group.iter().zip(archives) {
+    let pairs = if args.force { all.clone() } else { missing(&codec, &all, options)? };
+    let already = all.len() - pairs.len();
+    if already > 0 {
+        progress.note(&format!("{already} of {} archives are there already, whole: they stay", all.len()));
+    }
+    let (mut files, mut contents) = (Vec::new(), Vec::new());
+    for group in pairs::groups(&pairs, GROUP) {
+        let archives = codec.compress(&pairs::read(group)?, options, progress);
+        if matches!(archives, Err(Error::Interrupted)) && all.len() > 1 {
+            let there = already + files.len();
+            progress.note(&format!("{there} of {} archives are written; the same command makes the others", all.len()));
+        }
+        for (pair, made) in group.iter().zip(archives.map_err(|error| named(error, group))?) {
             output::write(&pair.to, &made.archive)?;
             files.push(Made::new(pair, &made));
-            sound &= made.header.container != Container::Stored;
             if args.json {
                 contents.push(made.content);
             }
         }
     }
     let seconds = started.elapsed().as_secs_f64();
-    // Coders of pictures and sounds see pictures and sounds.
-    let layout = if raw || !sound { Layout::Bytes(BytesLayout {}) } else { codec.layout().clone() };
-    let baselines = match contents.iter().all(Vec::is_empty) {
-        true => Vec::new(),
-        false => density::classical(&layout, contents.iter().map(Vec::as_slice))?,
+    let (baselines, baselines_of) = if args.json {
+        let layout = if raw { Layout::Bytes(BytesLayout {}) } else { codec.layout().clone() };
+        compare(layout, &files, &contents)?
+    } else {
+        Default::default()
     };
     let sum = |of: fn(&Made) -> u64| files.iter().map(of).sum::<u64>();
     let [bytes, content_bytes, archive_bytes] =
@@ -110,6 +135,8 @@ pub fn run(args: CompressArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         seconds,
         bytes_per_second: content_bytes as f64 / seconds,
         baselines,
+        baselines_of,
+        already,
         files,
     };
     if args.json { output::print_json(&done) } else { print(&done) }
@@ -125,10 +152,54 @@ fn raw(wanted: Option<&str>, own: Modality) -> Result<bool> {
     }
 }
 
-/// An error about the only file, by its name.
+/// The pairs whose archive is not there yet, and whole. Fails where something else is there.
+fn missing(codec: &Codec, pairs: &[Pair], options: CompressOptions) -> anyhow::Result<Vec<Pair>> {
+    let (there, missing): (Vec<Pair>, Vec<Pair>) = pairs.iter().cloned().partition(|pair| pair.to.exists());
+    for group in pairs::groups(&there, pairs::IN_MEMORY) {
+        let files = pairs::read(group)?;
+        let read = |pair: &Pair| std::fs::read(&pair.to).with_context(|| pair.to.display().to_string());
+        let archives = group.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+        let beside: Vec<_> = archives.iter().map(Vec::as_slice).zip(files.iter().map(Vec::as_slice)).collect();
+        for (pair, holds) in group.iter().zip(codec.hold(&beside, options)) {
+            if !holds {
+                bail!(
+                    "{}: is there already, and is not the whole archive of {} that this command makes; choose another \
+                     path or add --force",
+                    pair.to.display(),
+                    pair.from.display()
+                );
+            }
+        }
+    }
+    Ok(missing)
+}
+
+/// What coders make of the same content, and of which files. Coders of pictures and sounds see pictures and sounds, so
+/// stored files are left out; where there are no others, they are bytes.
+fn compare(layout: Layout, files: &[Made], contents: &[Vec<u8>]) -> Result<(Vec<Baseline>, Option<Compared>)> {
+    let some = |made: &Made| made.content_bytes > 0;
+    let coded = |made: &Made| some(made) && made.container != Container::Stored;
+    let any = files.iter().any(coded);
+    let layout = if any { layout } else { Layout::Bytes(BytesLayout {}) };
+    let (chosen, items): (Vec<&Made>, Vec<&[u8]>) = files
+        .iter()
+        .zip(contents.iter().map(Vec::as_slice))
+        .filter(|(made, _)| if any { coded(made) } else { some(made) })
+        .unzip();
+    if items.is_empty() {
+        return Ok((Vec::new(), None));
+    }
+    let sum = |of: fn(&Made) -> u64| chosen.iter().map(|made| of(made)).sum::<u64>();
+    let (content_bytes, archive_bytes) = (sum(|made| made.content_bytes), sum(|made| made.archive_bytes));
+    let bits_per_byte = 8.0 * ratio(archive_bytes, content_bytes);
+    let compared = Compared { files: chosen.len(), content_bytes, archive_bytes, bits_per_byte };
+    Ok((density::classical(&layout, items.into_iter())?, Some(compared)))
+}
+
+/// An error about one of the files, by its name.
 fn named(error: Error, group: &[Pair]) -> Error {
     match (error, group) {
-        (Error::Content(reason), [pair]) => Error::file(&pair.from, reason),
+        (Error::Input { index, reason }, group) if index < group.len() => Error::file(&group[index].from, reason),
         (error, _) => error,
     }
 }
@@ -156,7 +227,7 @@ impl Made {
 
 fn print(done: &Done) -> anyhow::Result<()> {
     if done.files.is_empty() {
-        bail!("nothing was compressed");
+        return output::print("nothing is left to compress");
     }
     let line = |name: &str, from: u64, to: u64, note: &str| {
         output::print(&format!("{name}: {from} bytes to {to}, {:.1} %{note}", 100.0 * ratio(to, from)))
@@ -176,4 +247,41 @@ fn print(done: &Done) -> anyhow::Result<()> {
         output::rate(done.bytes_per_second),
         if done.verified { ", verified" } else { "" }
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use megabyte::modality::AudioLayout;
+
+    use super::*;
+
+    fn made(container: Container, content_bytes: u64) -> Made {
+        Made {
+            file: String::new(),
+            archive: String::new(),
+            method: "",
+            container,
+            bytes: content_bytes,
+            content_bytes,
+            archive_bytes: 10,
+            ratio: 0.0,
+            bits_per_byte: 0.0,
+        }
+    }
+
+    #[test]
+    fn stored_files_leave_the_others_their_coders() {
+        let of = |files: &[(Container, usize)]| {
+            let contents: Vec<Vec<u8>> = files.iter().map(|&(_, len)| vec![1; len]).collect();
+            let files: Vec<Made> = files.iter().map(|&(container, len)| made(container, len as u64)).collect();
+            let (found, of) = compare(Layout::Audio(AudioLayout::default()), &files, &contents).unwrap();
+            (found.first().map(|found| found.name.clone()), of.map(|of| (of.files, of.content_bytes, of.archive_bytes)))
+        };
+        let (coded, stored) = (Container::Decoded, Container::Stored);
+        let flac = Some("FLAC 16 bit".to_owned());
+        assert_eq!(of(&[(coded, 400), (stored, 9), (coded, 200)]), (flac.clone(), Some((2, 600, 20))));
+        assert_eq!(of(&[(coded, 400), (coded, 0)]), (flac, Some((1, 400, 10))));
+        assert_eq!(of(&[(stored, 9), (stored, 5)]), (Some("xz -9e".to_owned()), Some((2, 14, 20))));
+        assert_eq!(of(&[(coded, 0), (stored, 0)]), (None, None));
+    }
 }

@@ -1,10 +1,10 @@
 //! `megabyte decompress`: archives to files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::bail;
-use megabyte::density::archive::{Codec, Container, Damage, DecompressOptions, Header, Restored};
+use megabyte::density::archive::{Codec, Container, Damage, DecompressOptions, Header, Restored, unpack};
 use megabyte::model::folder;
 use megabyte::progress::Progress;
 use megabyte::train::Dtype;
@@ -26,17 +26,30 @@ struct Back {
     bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     container: Option<Container>,
+    /// What the model computed it on, and in; none where no model had a part in it.
+    #[serde(flatten)]
+    way: Option<Way>,
     damage: Vec<Damage>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
+/// A way to compute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Way {
+    #[serde(serialize_with = "by_name")]
+    device: Device,
+    dtype: String,
+}
+
+fn by_name<S: serde::Serializer>(device: &Device, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&device::name(*device))
+}
+
 /// The whole call.
 #[derive(Debug, Serialize)]
 struct Done {
-    model: String,
-    device: String,
-    dtype: String,
+    model: Option<String>,
     threads: usize,
     bytes: u64,
     seconds: f64,
@@ -48,24 +61,32 @@ struct Done {
 pub fn run(args: DecompressArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let rename =
         |name: PathBuf| if name.extension().is_some_and(|end| end == "mbz") { name.with_extension("") } else { name };
-    let pairs = pairs::find(&args.inputs, &args.out, rename, args.force)?;
+    let pairs = pairs::find(&args.inputs, &args.out, rename)?;
+    pairs.iter().try_for_each(|pair| output::check_free(&pair.to, args.force))?;
     let threads = pairs::threads(args.threads)?;
-    let place = folder::resolve(&args.model)?;
-    let mut codec: Option<(Codec, Device, String)> = None;
+    let place = args.model.as_deref().map(folder::resolve).transpose()?;
+    let options = DecompressOptions { threads, ..DecompressOptions::default() };
+    let mut codecs: Vec<(Way, Codec)> = Vec::new();
 
     let started = Instant::now();
     let mut files = Vec::new();
-    for group in pairs::groups(&pairs) {
+    for group in pairs::groups(&pairs, pairs::IN_MEMORY) {
         let archives = pairs::read(group)?;
-        if codec.is_none() {
-            let (device, dtype) = way(&args, &archives)?;
-            codec = Some((Codec::load(&place, dtype.parse::<Dtype>()?.kind(), device)?, device, dtype));
+        let ways = archives.iter().map(|archive| way(&args, archive)).collect::<Result<Vec<_>>>()?;
+        let mut restored: Vec<Option<Result<Restored>>> = archives.iter().map(|_| None).collect();
+        // Together with those that are computed alike.
+        while let Some(first) = restored.iter().position(Option::is_none) {
+            let (way, place) = (&ways[first], place.as_deref());
+            let alike: Vec<usize> = (first..ways.len()).filter(|&i| ways[i] == *way).collect();
+            let bytes: Vec<&[u8]> = alike.iter().map(|&i| &archives[i][..]).collect();
+            let back = match (way, place) {
+                (Some(way), Some(place)) => codec(&mut codecs, place, way)?.decompress(&bytes, options, progress)?,
+                _ => bytes.into_iter().map(unpack).collect(),
+            };
+            alike.into_iter().zip(back).for_each(|(i, back)| restored[i] = Some(back));
         }
-        let Some((codec, ..)) = &codec else { continue };
-        let archives: Vec<&[u8]> = archives.iter().map(Vec::as_slice).collect();
-        let options = DecompressOptions { threads, ..DecompressOptions::default() };
-        for (pair, restored) in group.iter().zip(codec.decompress(&archives, options, progress)?) {
-            let back = keep(pair, restored, args.recover)?;
+        for ((pair, restored), way) in group.iter().zip(restored.into_iter().flatten()).zip(ways) {
+            let back = keep(pair, restored, way.filter(|_| place.is_some()), args.recover)?;
             if let (Some(error), true) = (&back.error, pairs.len() > 1) {
                 progress.note(&format!("{}: {error}", back.archive));
             }
@@ -74,12 +95,9 @@ pub fn run(args: DecompressArgs, progress: &dyn Progress) -> anyhow::Result<()> 
     }
     let seconds = started.elapsed().as_secs_f64();
     let bytes = files.iter().filter_map(|back| back.bytes).sum();
-    let (device, dtype) = codec.map_or((Device::Cpu, String::new()), |(_, device, dtype)| (device, dtype));
     let failed = files.iter().filter(|back| back.error.is_some()).count();
     let done = Done {
-        model: place.display().to_string(),
-        device: device::name(device),
-        dtype,
+        model: place.map(|place| place.display().to_string()),
         threads,
         bytes,
         seconds,
@@ -95,7 +113,11 @@ pub fn run(args: DecompressArgs, progress: &dyn Progress) -> anyhow::Result<()> 
         }
         if done.files.iter().any(|back| back.file.is_some()) {
             let rate = output::rate(done.bytes_per_second);
-            output::print(&format!("{} bytes in {:.1} s on {}, {rate}", done.bytes, done.seconds, done.device))?;
+            let mut devices: Vec<String> = codecs.iter().map(|(way, _)| device::name(way.device)).collect();
+            devices.sort();
+            devices.dedup();
+            let on = if devices.is_empty() { String::new() } else { format!(" on {}", devices.join(" and ")) };
+            output::print(&format!("{} bytes in {:.1} s{on}, {rate}", done.bytes, done.seconds))?;
         }
     }
     match (failed, &done.files[..]) {
@@ -105,23 +127,38 @@ pub fn run(args: DecompressArgs, progress: &dyn Progress) -> anyhow::Result<()> 
     }
 }
 
-/// The device and the type of numbers: as asked for, or those of the first archive that says.
-fn way(args: &DecompressArgs, archives: &[Vec<u8>]) -> Result<(Device, String)> {
-    let said = archives.iter().find_map(|archive| Header::read(archive).ok()?.0.coding).map(|coding| coding.identity);
-    let device = match (&args.device, said) {
-        (Some(_), _) | (None, None) => device::choose(args.device.as_deref())?,
+/// The device and the type of numbers: as asked for, or those that the archive says. None where no model has a part in
+/// it, or where it is none.
+fn way(args: &DecompressArgs, archive: &[u8]) -> Result<Option<Way>> {
+    let coding = Header::read(archive).ok().and_then(|(header, _)| header.coding);
+    let Some(identity) = coding.map(|coding| coding.identity) else { return Ok(None) };
+    let device = match &args.device {
+        Some(_) => device::choose(args.device.as_deref())?,
         // Where there is none, the archive is refused by name.
-        (None, Some(identity)) if identity.device() == "cuda" && Cuda::is_available() => Device::Cuda(0),
-        (None, Some(_)) => Device::Cpu,
+        None if identity.device() == "cuda" && Cuda::is_available() => Device::Cuda(0),
+        None => Device::Cpu,
     };
-    let dtype = args.dtype.clone().or(said.map(|identity| identity.dtype().to_owned()));
-    Ok((device, dtype.unwrap_or_else(|| "float32".to_owned())))
+    Ok(Some(Way { device, dtype: args.dtype.clone().unwrap_or_else(|| identity.dtype().to_owned()) }))
+}
+
+/// The model that computes in a way, loaded where it is not yet.
+fn codec<'a>(codecs: &'a mut Vec<(Way, Codec)>, place: &Path, way: &Way) -> Result<&'a Codec> {
+    let known = codecs.iter().position(|(known, _)| known == way);
+    let at = match known {
+        Some(at) => at,
+        None => {
+            let kind = way.dtype.parse::<Dtype>()?.kind();
+            codecs.push((way.clone(), Codec::load(place, kind, way.device)?));
+            codecs.len() - 1
+        }
+    };
+    Ok(&codecs[at].1)
 }
 
 /// Writes a file that came back, if it is whole or what is left is wanted.
-fn keep(pair: &Pair, restored: Result<Restored>, recover: bool) -> anyhow::Result<Back> {
+fn keep(pair: &Pair, restored: Result<Restored>, way: Option<Way>, recover: bool) -> anyhow::Result<Back> {
     let archive = pair.from.display().to_string();
-    let mut back = Back { archive, file: None, bytes: None, container: None, damage: Vec::new(), error: None };
+    let mut back = Back { archive, file: None, bytes: None, container: None, way, damage: Vec::new(), error: None };
     match restored {
         Err(Error::Interrupted) => bail!(Error::Interrupted),
         Err(error) => back.error = Some(error.to_string()),

@@ -39,6 +39,14 @@ struct Found {
 
 /// Runs the verb.
 pub fn run(args: EvalArgs, progress: &dyn Progress) -> anyhow::Result<()> {
+    output::check_distinct(
+        &[
+            ("--per-file", args.per_file.as_deref()),
+            ("--page", args.page.as_deref()),
+            ("--resume-file", args.resume_file.as_deref()),
+        ],
+        &[("--data", &args.data)],
+    )?;
     for path in args.per_file.iter().chain(&args.page) {
         output::check_free(path, args.force)?;
     }
@@ -51,11 +59,8 @@ pub fn run(args: EvalArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         None => None,
         Some(path) => {
             let (model, data) = (format!("{:016x}", folder::fingerprint(&place, &model)?), dataset.fingerprint());
-            Some(Journal::open(
-                path,
-                &Key::new(model, data, args.limit_bytes, inference, args.model.dtype.clone()),
-                false,
-            )?)
+            let way = [args.model.dtype.clone(), device::name(device)];
+            Some(Journal::open(path, &Key::new(model, data, args.limit_bytes, inference, way), false)?)
         }
     };
     let examined = density::examine(&model, &dataset, options, journal.as_mut(), progress);

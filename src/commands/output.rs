@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use megabyte::Error;
 use serde::Serialize;
 
 /// Prints a line of results. A reader that has gone away is an error that `main` takes for success.
@@ -25,6 +26,30 @@ pub fn check_free(path: &Path, force: bool) -> anyhow::Result<()> {
         bail!("{}: is there already; choose another path or add --force", path.display());
     }
     Ok(())
+}
+
+/// Refuses to write two results to one file, or one to a file that is read; each path has the name of its flag.
+pub fn check_distinct(results: &[(&str, Option<&Path>)], inputs: &[(&str, &[PathBuf])]) -> anyhow::Result<()> {
+    let results = results.iter().filter_map(|&(flag, path)| Some((flag, path?)));
+    let inputs = inputs.iter().flat_map(|&(flag, paths)| paths.iter().map(move |path| (flag, path.as_path())));
+    let mut known: Vec<_> = inputs.map(|(flag, path)| (flag, whole(path))).collect();
+    for (flag, path) in results {
+        let place = whole(path);
+        if let Some((other, _)) = known.iter().find(|(_, known)| *known == place) {
+            bail!(Error::Usage(format!("{flag} {}: is the path of {other} too", path.display())));
+        }
+        known.push((flag, place));
+    }
+    Ok(())
+}
+
+/// A path without links and dots, also where no file is there yet.
+pub fn whole(path: &Path) -> PathBuf {
+    let folder = || {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(folder.canonicalize().ok()?.join(path.file_name()?))
+    };
+    path.canonicalize().ok().or_else(folder).or_else(|| std::path::absolute(path).ok()).unwrap_or(path.to_owned())
 }
 
 /// Writes a file beside and renames it into place.

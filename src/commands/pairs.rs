@@ -19,14 +19,9 @@ pub struct Pair {
 }
 
 /// Pairs for files and all files below folders. A single file has `out` as its pair, or a file in it where it is a
-/// folder; several have files in it, where `rename` makes their names from those of the inputs. Nothing that is there is
-/// among the outputs, unless `force`.
-pub fn find(
-    inputs: &[PathBuf],
-    out: &Path,
-    rename: impl Fn(PathBuf) -> PathBuf,
-    force: bool,
-) -> anyhow::Result<Vec<Pair>> {
+/// folder; several have files in it, where `rename` makes their names from those of the inputs. No input is among the
+/// outputs.
+pub fn find(inputs: &[PathBuf], out: &Path, rename: impl Fn(PathBuf) -> PathBuf) -> anyhow::Result<Vec<Pair>> {
     let mut found = Vec::new();
     for input in inputs {
         if !input.is_dir() {
@@ -49,11 +44,14 @@ pub fn find(
     if into_folder && out.is_file() {
         bail!(Error::Usage(format!("--out {}: is a file, and several need a folder", out.display())));
     }
+    let inputs: HashSet<PathBuf> = found.iter().map(|(from, _)| output::whole(from)).collect();
     let mut seen = HashSet::new();
     let mut pairs = Vec::new();
     for (from, name) in found {
         let to = if into_folder { out.join(rename(name)) } else { out.to_owned() };
-        output::check_free(&to, force)?;
+        if inputs.contains(&output::whole(&to)) {
+            bail!(Error::Usage(format!("--out {}: is one of the files to read", to.display())));
+        }
         if !seen.insert(to.clone()) {
             bail!(Error::Usage(format!("{}: two of the files would be written there", to.display())));
         }
@@ -62,13 +60,15 @@ pub fn find(
     Ok(pairs)
 }
 
-/// Pairs in groups whose files are small enough together to be in memory at once.
-pub fn groups(pairs: &[Pair]) -> Vec<&[Pair]> {
-    const BYTES: u64 = 256 << 20;
+/// Bytes of files that are in memory at once.
+pub const IN_MEMORY: u64 = 256 << 20;
+
+/// Pairs in groups that end where their files have `most` bytes.
+pub fn groups(pairs: &[Pair], most: u64) -> Vec<&[Pair]> {
     let (mut groups, mut start, mut bytes) = (Vec::new(), 0, 0);
     for (i, pair) in pairs.iter().enumerate() {
         bytes += pair.from.metadata().map_or(0, |metadata| metadata.len());
-        if bytes >= BYTES || i + 1 == pairs.len() {
+        if bytes >= most || i + 1 == pairs.len() {
             groups.push(&pairs[start..=i]);
             (start, bytes) = (i + 1, 0);
         }

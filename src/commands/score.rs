@@ -50,6 +50,15 @@ pub fn run(args: ScoreArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let alone = matches!(&args.files[..], [file] if file.is_file());
     let mut out = Place::new(args.out.as_deref(), "--out", alone)?;
     let mut show = Place::new(args.show.as_deref(), "--show", alone)?;
+    let places = [&out, &show].map(|place| (place.flag, place.path.filter(|_| !place.folder)));
+    output::check_distinct(&places, &[("a file to score", &args.files)])?;
+    if places.iter().any(|(_, path)| path.is_some()) {
+        // It costs a model nothing to find out now.
+        let documents = Files::find(&args.files, &file.layout)?.read().map_or(0, |(documents, _)| documents.len());
+        for place in [&out, &show].into_iter().filter(|_| documents > 1) {
+            place.of_several()?;
+        }
+    }
 
     let mut lines = Vec::new();
     let mut each = |name: &str, bytes: &[u8], scores: Scores| -> anyhow::Result<()> {
@@ -103,6 +112,17 @@ impl<'a> Place<'a> {
         Ok(Place { path, flag, folder, written: HashSet::new() })
     }
 
+    /// Refuses to be a file for several documents.
+    fn of_several(&self) -> anyhow::Result<()> {
+        match self.path.filter(|_| !self.folder) {
+            None => Ok(()),
+            Some(path) => {
+                let (flag, path) = (self.flag, path.display());
+                bail!(Error::Usage(format!("{flag} {path}: there are several documents in the file: name a folder")))
+            }
+        }
+    }
+
     /// Writes the content for a name, and says where it is. It is made only if there is a place for it.
     fn write(
         &mut self,
@@ -113,8 +133,7 @@ impl<'a> Place<'a> {
         let (content, extension) = make()?;
         let target = if self.folder { self.free(&path.join(below(name)), &extension) } else { path.to_owned() };
         if !self.written.insert(target.clone()) {
-            let (flag, path) = (self.flag, path.display());
-            bail!(Error::Usage(format!("{flag} {path}: there are several documents in the file: name a folder")));
+            self.of_several()?;
         }
         output::write(&target, &content)?;
         Ok(Some(target.display().to_string()))

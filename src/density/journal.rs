@@ -16,7 +16,7 @@ use crate::error::IoContext;
 use crate::{Error, Result};
 
 /// The version of the format.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// A longer first line is none of ours.
 const LINE: usize = 1 << 12;
 /// A record of more nats is none of ours.
@@ -38,12 +38,21 @@ pub struct Key {
     pub inference: String,
     /// The type of matrix work.
     pub dtype: String,
+    /// What it is computed on. Format 1 doesn't say.
+    #[serde(default)]
+    pub device: String,
 }
 
 impl Key {
-    /// The key of an evaluation.
-    pub fn new(model: String, data: String, limit_bytes: u64, inference: super::Inference, dtype: String) -> Self {
-        Key { format: FORMAT, model, data, limit_bytes, inference: inference.name().to_owned(), dtype }
+    /// The key of an evaluation. The last are the type of matrix work and the device.
+    pub fn new(
+        model: String,
+        data: String,
+        limit_bytes: u64,
+        inference: super::Inference,
+        [dtype, device]: [String; 2],
+    ) -> Self {
+        Key { format: FORMAT, model, data, limit_bytes, inference: inference.name().to_owned(), dtype, device }
     }
 
     /// What is another in a journal's key, for a person.
@@ -55,6 +64,7 @@ impl Key {
             .or_else(|| of("--inference", &self.inference, &theirs.inference))
             .or_else(|| of("--limit-bytes", &self.limit_bytes.to_string(), &theirs.limit_bytes.to_string()))
             .or_else(|| of("--dtype", &self.dtype, &theirs.dtype))
+            .or_else(|| of("--device", &self.device, &theirs.device))
     }
 }
 

@@ -23,11 +23,11 @@ pub struct KvCache {
 }
 
 impl KvCache {
-    /// Room for the last of `units`, at least those of a `window` if that is above 0.
+    /// Holds the last of `units`, at least those of a `window` if that is above 0.
     fn new(shape: [i64; 4], room_before: i64, window: i64, kind: Kind, device: Device) -> Self {
         let [rows, heads, units, width] = shape;
         let window = if window > 0 { window.min(units) } else { units };
-        let room = room_before + units.min(2 * window);
+        let room = room(units, room_before, window);
         let empty = || Tensor::zeros([rows, heads, room, width], (kind, device));
         KvCache { keys: empty(), values: empty(), room_before, before: 0, len: 0, window }
     }
@@ -88,6 +88,22 @@ impl KvCache {
     }
 }
 
+/// Units that a block has room for, of which it attends to a `window`, or 0 for all.
+fn room(units: i64, room_before: i64, window: i64) -> i64 {
+    room_before + if window > 0 { units.min(2 * window) } else { units }
+}
+
+/// The units that each block of level `l` sees.
+fn units(config: &ModelConfig, l: usize) -> Vec<i64> {
+    let (all, level) = (config.units(l), &config.levels[l]);
+    let units = match config.latents {
+        0 => vec![all; level.n_layer],
+        // The first block, of its own, sees the whole context.
+        latents => [vec![all], vec![latents; level.n_layer]].concat(),
+    };
+    units.into_iter().map(|units| units as i64).collect()
+}
+
 /// The caches of one level's blocks, for the units of the current parent.
 #[derive(Debug)]
 pub struct LevelCache {
@@ -102,18 +118,16 @@ impl LevelCache {
     pub fn new(config: &ModelConfig, l: usize, rows: usize, kind: Kind, device: Device) -> Self {
         let level = &config.levels[l];
         let before = config.reach_back(l) as i64;
-        let block = |units: usize| {
-            let shape = [rows, level.n_head, units, level.n_embd / level.n_head].map(|dimension| dimension as i64);
-            KvCache::new(shape, before, level.window as i64, kind, device)
-        };
-        let all = config.units(l);
-        let blocks = if config.latents > 0 {
-            // The first block sees the whole context.
-            (0..=level.n_layer).map(|i| block(if i == 0 { all } else { config.latents })).collect()
-        } else {
-            (0..level.n_layer).map(|_| block(all)).collect()
-        };
-        LevelCache { blocks, len: 0 }
+        let [rows, heads, width] = [rows, level.n_head, level.n_embd / level.n_head].map(|size| size as i64);
+        let block = |units| KvCache::new([rows, heads, units, width], before, level.window as i64, kind, device);
+        LevelCache { blocks: units(config, l).into_iter().map(block).collect(), len: 0 }
+    }
+
+    /// Bytes that a cache of level `l` takes for one sequence.
+    pub fn bytes(config: &ModelConfig, l: usize, kind: Kind) -> usize {
+        let (level, before) = (&config.levels[l], config.reach_back(l) as i64);
+        let rooms = units(config, l).into_iter().map(|units| room(units, before, level.window as i64) as usize);
+        2 * level.n_embd * kind.elt_size_in_bytes() * rooms.sum::<usize>()
     }
 
     /// Forgets everything.
@@ -126,5 +140,30 @@ impl LevelCache {
     pub fn turn(&mut self, rotary: Option<&Rotary>) {
         self.blocks.iter_mut().for_each(|block| block.turn(rotary));
         self.len = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::LevelConfig;
+
+    #[test]
+    fn bytes_are_those_of_the_tensors() {
+        let level = |unit, n_embd, window| LevelConfig { unit, n_embd, n_layer: 2, n_head: 2, window };
+        let base: ModelConfig = toml::from_str("context = 64\nlevel = []").unwrap();
+        let plain = ModelConfig { levels: vec![level(8, 16, 0), level(1, 8, 0)], ..base };
+        let cross = ModelConfig { cross_patch: 3, ..plain.clone() };
+        let mut window = plain.clone();
+        window.levels[0].window = 2;
+        let latents = ModelConfig { levels: vec![level(1, 16, 0)], latents: 16, ..plain.clone() };
+        for config in [plain, cross, window, latents] {
+            for (l, kind) in (0..config.levels.len()).flat_map(|l| [(l, Kind::Float), (l, Kind::BFloat16)]) {
+                let cache = LevelCache::new(&config, l, 3, kind, Device::Cpu);
+                let held = cache.blocks.iter().flat_map(|block| [&block.keys, &block.values]);
+                let bytes: usize = held.map(|tensor| tensor.numel() * kind.elt_size_in_bytes()).sum();
+                assert_eq!(bytes, 3 * LevelCache::bytes(&config, l, kind), "level {l} of {config:?}");
+            }
+        }
     }
 }

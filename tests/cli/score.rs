@@ -132,6 +132,17 @@ fn wrong_use_is_said() {
         run!("eval", "--model", run, "--data", file, flag, taken).fails(1, &["taken", "--force"]);
     }
     run!("eval", "--model", run, "--data", file, "--resume-file", taken).fails(1, &["taken", "no journal"]);
+    for (first, second) in [("--page", "--per-file"), ("--per-file", "--resume-file"), ("--page", "--resume-file")] {
+        run!("eval", "--model", run, "--data", file, first, folder.join("new"), second, folder.join("./new"))
+            .fails(2, &[first, second, "new"]);
+        run!("eval", "--model", run, "--data", taken, second, taken, "--force").fails(2, &[second, "--data", "taken"]);
+    }
+    let one = folder.join("one");
+    run!("score", "--model", run, file, "--out", one, "--show", one).fails(2, &["--out", "--show"]);
+    run!("score", "--model", run, taken, "--out", taken, "--force").fails(2, &["--out", "a file to score"]);
+    let many = write(&folder, "many.jsonl", "{\"text\": \"some words\"}\n{\"text\": \"others\"}\n");
+    run!("score", "--model", run, many, "--out", one).fails(2, &["--out", "several documents", "folder"]);
+    assert!(!one.exists(), "nothing is written before");
     assert_eq!(fs::read(&taken).unwrap(), b"mine");
 }
 

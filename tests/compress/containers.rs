@@ -105,7 +105,7 @@ fn pictures_that_the_layout_changes_are_stored() {
 }
 
 /// A WAV file of these samples, with a chunk before and one after them.
-fn wav(rate: u32, bits: u16, channels: u16, samples: &[u8], extra: bool) -> Vec<u8> {
+pub fn wav(rate: u32, bits: u16, channels: u16, samples: &[u8], extra: bool) -> Vec<u8> {
     let frame = channels * bits / 8;
     let mut format = [1u16.to_le_bytes(), channels.to_le_bytes()].concat();
     format.extend(rate.to_le_bytes());
@@ -123,7 +123,7 @@ fn wav(rate: u32, bits: u16, channels: u16, samples: &[u8], extra: bool) -> Vec<
     riff(b"RIFF", &body)
 }
 
-fn tone(samples: usize) -> Vec<u8> {
+pub fn tone(samples: usize) -> Vec<u8> {
     (0..samples).flat_map(|t| (((t as f64 * 0.07).sin() * 9000.0) as i16 + (t * t % 13) as i16).to_le_bytes()).collect()
 }
 

@@ -7,7 +7,7 @@ use megabyte::modality::{Layout, TextLayout};
 use megabyte::model::folder;
 use serde_json::Value;
 
-use super::{config, model, random};
+use super::{config, containers, model, random};
 
 /// How a call ended: exit code, standard output, standard error.
 fn run(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> (i32, String, String) {
@@ -36,8 +36,10 @@ fn one_file_goes_there_and_back() {
     let (code, out, error) = run(&[&"compress", &"--model", &model, &file, &"--out", &archive]);
     assert_eq!(code, 0, "{error}");
     assert!(out.contains("verified"), "{out}");
-    let (code, out, _) = run(&[&"compress", &"--model", &model, &file, &"--out", &archive]);
-    assert_eq!((code, out.as_str()), (1, ""), "nothing is replaced");
+    let made = std::fs::metadata(&archive).unwrap().modified().unwrap();
+    let (code, _, error) = run(&[&"compress", &"--model", &model, &file, &"--out", &archive]);
+    assert!(code == 0 && error.contains("1 of 1 archives are there already"), "{error}");
+    assert_eq!(std::fs::metadata(&archive).unwrap().modified().unwrap(), made, "nothing is replaced");
     let (code, _, error) = run(&[&"decompress", &"--model", &model, &archive, &"--out", &back]);
     assert_eq!(code, 0, "{error}");
     assert_eq!(std::fs::read_to_string(&back).unwrap(), text);
@@ -110,7 +112,9 @@ fn wrong_calls_say_what_is_wrong() {
     let model = text_model(place.path());
     let [file, out] = ["a", "out"].map(|name| place.path().join(name));
     std::fs::write(&file, b"abc").unwrap();
-    let cases: [(&[&dyn AsRef<std::ffi::OsStr>], i32, &str); 6] = [
+    let cases: [(&[&dyn AsRef<std::ffi::OsStr>], i32, &str); 8] = [
+        (&[&"compress", &"--model", &model, &file, &"--out", &file, &"--force"], 2, "is one of the files to read"),
+        (&[&"decompress", &file, &"--out", &out], 1, "a: is no archive of `megabyte compress`"),
         (&[&"compress", &"--model", &model, &place.path().join("none"), &"--out", &out], 1, "none: "),
         (&[&"compress", &"--model", &place.path(), &file, &"--out", &out], 1, "holds no model"),
         (
@@ -128,4 +132,94 @@ fn wrong_calls_say_what_is_wrong() {
         assert!(error.contains(message), "{error}");
         assert!(!out.exists() && !printed.contains('{'));
     }
+}
+
+#[test]
+fn an_interrupted_folder_goes_on() {
+    let place = tempfile::tempdir().unwrap();
+    let model = text_model(place.path());
+    let [files, archives] = ["files", "archives"].map(|name| place.path().join(name));
+    std::fs::create_dir(&files).unwrap();
+    for i in 0..3 {
+        std::fs::write(files.join(format!("{i}")), random(300, i)).unwrap();
+    }
+    let compress: [&dyn AsRef<std::ffi::OsStr>; 7] =
+        [&"compress", &"--model", &model, &files, &"--out", &archives, &"--json"];
+    assert_eq!(run(&compress).0, 0);
+    let archive = archives.join("1.mbz");
+    let whole = std::fs::read(&archive).unwrap();
+    std::fs::remove_file(&archive).unwrap();
+    let (code, out, error) = run(&compress);
+    assert!(code == 0 && error.contains("2 of 3 archives are there already"), "{error}");
+    let found: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&found["already"], found["files"].as_array().unwrap().len()), (&2.into(), 1));
+    // What is no whole archive of the file, or is made in another way, is neither kept nor replaced.
+    let mut others = vec![whole[..whole.len() - 1].to_vec(), std::fs::read(archives.join("2.mbz")).unwrap()];
+    others.push(b"mine".to_vec());
+    for other in others {
+        std::fs::write(&archive, &other).unwrap();
+        let (code, _, error) = run(&compress);
+        assert!(code == 1 && error.contains("1.mbz: is there already") && error.contains("--force"), "{error}");
+        assert_eq!(std::fs::read(&archive).unwrap(), other);
+    }
+    std::fs::write(&archive, &whole).unwrap();
+    let raw = [&compress[..], &[&"--modality", &"bytes"]].concat();
+    let (code, _, error) = run(&raw);
+    assert!(code == 1 && error.contains("is there already"), "{error}");
+}
+
+#[test]
+fn an_error_among_many_files_names_its_own() {
+    let place = tempfile::tempdir().unwrap();
+    let model_folder = place.path().join("model");
+    std::fs::create_dir(&model_folder).unwrap();
+    let layout = Layout::Audio(megabyte::modality::AudioLayout { rate: 8000, ..Default::default() });
+    folder::save(&model_folder, &layout, &model(&config(), 5)).unwrap();
+    let [files, out] = ["files", "out"].map(|name| place.path().join(name));
+    std::fs::create_dir(&files).unwrap();
+    for name in ["a", "b", "c"] {
+        std::fs::write(files.join(name), containers::wav(8000, 16, 1, &containers::tone(200), false)).unwrap();
+    }
+    std::fs::write(files.join("b"), b"no sound").unwrap();
+    let (code, _, error) = run(&[&"compress", &"--model", &model_folder, &"--payload-only", &files, &"--out", &out]);
+    assert!(code == 1 && error.contains("files/b: "), "{error}");
+    assert!(!out.exists());
+}
+
+#[test]
+fn each_archive_comes_back_in_its_own_way() {
+    let place = tempfile::tempdir().unwrap();
+    let model = text_model(place.path());
+    let [archives, back] = ["archives", "back"].map(|name| place.path().join(name));
+    let file = |name: &str| place.path().join(name);
+    let compress = |name: &str, content: Vec<u8>, dtype: &str| {
+        std::fs::write(file(name), content).unwrap();
+        let archive = archives.join(name).with_extension("mbz");
+        run(&[&"compress", &"--model", &model, &file(name), &"--out", &archive, &"--dtype", &dtype, &"--payload-only"])
+    };
+    for (name, dtype) in [("half", "bfloat16"), ("single", "float32"), ("half2", "bfloat16")] {
+        let (code, _, error) = compress(name, random(200, 7), dtype);
+        assert_eq!(code, 0, "{error}");
+    }
+    // The model makes it larger, so it is stored.
+    std::fs::write(file("stored"), random(500, 8)).unwrap();
+    let archive = archives.join("stored.mbz");
+    assert_eq!(run(&[&"compress", &"--model", &model, &file("stored"), &"--out", &archive]).0, 0);
+    let (code, out, error) = run(&[&"decompress", &"--model", &model, &archives, &"--out", &back, &"--json"]);
+    assert_eq!(code, 0, "{error}");
+    let found: Value = serde_json::from_str(&out).unwrap();
+    let types: Vec<&Value> = found["files"].as_array().unwrap().iter().map(|file| &file["dtype"]).collect();
+    assert_eq!(types, [&Value::from("bfloat16"), &"bfloat16".into(), &"float32".into(), &Value::Null]);
+    for name in ["half", "half2", "single", "stored"] {
+        assert_eq!(std::fs::read(back.join(name)).unwrap(), std::fs::read(file(name)).unwrap(), "{name}");
+    }
+
+    // Without a model, what is stored comes back, and what is not says why it doesn't.
+    let alone = file("alone");
+    let (code, _, error) = run(&[&"decompress", &archive, &"--out", &alone]);
+    assert_eq!(code, 0, "{error}");
+    assert_eq!(std::fs::read(&alone).unwrap(), random(500, 8));
+    let (code, _, error) = run(&[&"decompress", &archives, &"--out", &file("again")]);
+    assert!(code == 1 && error.contains("half2.mbz: is coded by a model") && error.contains("3 of 4"), "{error}");
+    assert!(file("again").join("stored").is_file());
 }

@@ -1,13 +1,16 @@
 //! Files to archives.
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::super::coder::ByteEncoder;
 use super::container::{Parts, split, split_payload, store};
+use super::decompress::open;
 use super::header::{Block, Coding, Container, Header, MAX_BLOCK};
 use super::lockstep::{Task, Way, batches, run};
-use super::{Codec, DecompressOptions};
+use super::{Codec, DecompressOptions, Identity};
 use crate::modality::Modality;
 use crate::progress::Progress;
 use crate::{Error, Result};
@@ -62,8 +65,8 @@ type Coded = (Vec<Block>, Vec<u8>);
 
 impl Codec {
     /// Compresses files together: their windows share batches. Each gets an archive that is never much larger than the
-    /// file: what the model makes larger is stored. Fails where the work is interrupted, where only the content is
-    /// wanted of a file that has none, and where what was decoded to verify is not what was encoded.
+    /// file: what the model makes larger is stored. Fails where the work is interrupted, and with [`Error::Input`] where
+    /// only the content is wanted of a file that has none, and where what was decoded to verify is not what was encoded.
     pub fn compress(
         &self,
         files: &[Vec<u8>],
@@ -71,17 +74,46 @@ impl Codec {
         progress: &dyn Progress,
     ) -> Result<Vec<Compressed>> {
         let layout = &self.layout;
-        let take_apart = |file: &Vec<u8>| match options {
+        let take_apart = |(index, file): (usize, &Vec<u8>)| match options {
             CompressOptions { raw: true, .. } => Ok(Parts::whole(Container::Plain, file)),
-            CompressOptions { payload_only: true, .. } => split_payload(file, layout),
+            CompressOptions { payload_only: true, .. } => {
+                split_payload(file, layout).map_err(|error| error.of_input(index))
+            }
             _ => Ok(split(file, layout)),
         };
-        let parts = files.par_iter().map(take_apart).collect::<Result<Vec<_>>>()?;
+        let parts = files.par_iter().enumerate().map(take_apart).collect::<Result<Vec<_>>>()?;
         let archives = self.encode(files, parts, options, progress)?;
         if options.verify {
             self.verify(files, &archives, options, progress)?;
         }
         Ok(archives)
+    }
+
+    /// Whether each archive is whole, of the file beside it, and one that `compress` with these options makes here, but
+    /// for how blocks and rows are chosen: so that there is no need to make it again. The model decodes nothing for it.
+    pub fn hold(&self, archives: &[(&[u8], &[u8])], options: CompressOptions) -> Vec<bool> {
+        let mut identities = BTreeMap::new();
+        let holds = |&(archive, file): &(&[u8], &[u8])| self.holds(archive, file, options, &mut identities);
+        // What can't be read holds nothing.
+        archives.iter().map(holds).map(|holds| holds.unwrap_or(false)).collect()
+    }
+
+    fn holds(
+        &self,
+        archive: &[u8],
+        file: &[u8],
+        options: CompressOptions,
+        identities: &mut BTreeMap<usize, Identity>,
+    ) -> Result<bool> {
+        let modality = if options.raw { Modality::Bytes } else { self.layout.modality() };
+        let opened = open(0, archive, |coding| self.check(coding, identities))?;
+        let (header, whole) = (&opened.header, opened.damage.is_empty());
+        if !whole || header.modality != modality || header.payload_only != options.payload_only {
+            return Ok(false);
+        }
+        let decoded = if options.payload_only { split_payload(file, &self.layout)?.decoded } else { None };
+        let file = decoded.as_deref().unwrap_or(file);
+        Ok(header.file_len == file.len() as u64 && header.file_hash == xxh3_64(file))
     }
 
     fn encode(
@@ -117,7 +149,7 @@ impl Codec {
             row += task.rows();
         }
         progress.start("compress", parts.iter().map(|parts| coded(parts) as u64).sum());
-        let mut tasks = run(&self.model, batches(tasks), options.threads, progress)?;
+        let mut tasks = run(&self.model, batches(tasks), self.threads_for(lanes, options.threads), progress)?;
         tasks.sort_by_key(|task| task.owner);
 
         let mut blocks: Vec<Coded> = vec![Default::default(); files.len()];
@@ -127,10 +159,10 @@ impl Codec {
             push_block(entries, body, &encoder.finish(), row, &content);
         }
         let modality = if options.raw { Modality::Bytes } else { self.layout.modality() };
-        let finish = |((file, parts), blocks): ((&Vec<u8>, Parts), Coded)| {
-            assemble(file, parts, modality, coding, blocks, options)
+        let finish = |(index, ((file, parts), blocks)): (usize, ((&Vec<u8>, Parts), Coded))| {
+            assemble(file, parts, modality, coding, blocks, options).map_err(|error| error.of_input(index))
         };
-        files.par_iter().zip(parts).zip(blocks).map(finish).collect()
+        files.par_iter().zip(parts).zip(blocks).enumerate().map(finish).collect()
     }
 
     fn verify(
@@ -148,9 +180,8 @@ impl Codec {
                 restored.damage.is_empty() && (archives[i].header.payload_only || restored.file == files[i])
             });
             if !same {
-                let reason =
-                    format!("file {} of {} doesn't come back from its archive: nothing was kept", i + 1, files.len());
-                return Err(Error::Content(reason));
+                let reason = "doesn't come back from its archive, which was not kept".to_owned();
+                return Err(Error::Input { index: i, reason });
             }
         }
         Ok(())

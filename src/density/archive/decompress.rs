@@ -12,7 +12,7 @@ use super::header::{Coding, Container, Header};
 use super::lockstep::{Task, Way, batches, run};
 use super::wire::damaged;
 use super::{Codec, Identity};
-use crate::modality::Layout;
+use crate::modality::{BytesLayout, Layout};
 use crate::progress::Progress;
 use crate::{Error, Result};
 
@@ -55,28 +55,35 @@ pub struct Restored {
 }
 
 /// An archive of which everything but the model's part is known.
-struct Opened<'a> {
-    header: Header,
+pub(super) struct Opened<'a> {
+    pub header: Header,
     side: &'a [u8],
     content: Vec<u8>,
-    damage: Vec<Damage>,
+    pub damage: Vec<Damage>,
     /// Where the codes of the blocks are.
     places: Vec<Range<u64>>,
     tasks: Vec<Task>,
 }
 
+/// Brings a file back from an archive that no model has a part in. Fails with [`Error::Content`] where the archive is
+/// coded by one, and where its header is damaged.
+pub fn unpack(archive: &[u8]) -> Result<Restored> {
+    let refuse = |_: &Coding| Err(Error::Content("is coded by a model: say with --model which".to_owned()));
+    finish(&Layout::Bytes(BytesLayout {}), open(0, archive, refuse)?)
+}
+
 impl Codec {
     /// Decompresses archives together. Each gives a file or an error of its own: it is none, its header is damaged, or
     /// it was made with another model or another way to compute. Fails as a whole where the work is interrupted.
-    pub fn decompress(
+    pub fn decompress<'a>(
         &self,
-        archives: &[&[u8]],
+        archives: &[&'a [u8]],
         options: DecompressOptions,
         progress: &dyn Progress,
     ) -> Result<Vec<Result<Restored>>> {
         let mut identities = BTreeMap::new();
-        let mut opened: Vec<Result<Opened<'_>>> =
-            archives.iter().enumerate().map(|(i, archive)| self.open(i, archive, &mut identities)).collect();
+        let open = |(i, archive): (usize, &&'a [u8])| open(i, archive, |coding| self.check(coding, &mut identities));
+        let mut opened: Vec<Result<Opened<'a>>> = archives.iter().enumerate().map(open).collect();
 
         // Batches are of archives that have the same number of rows.
         let mut by_lanes: BTreeMap<usize, Vec<Task>> = BTreeMap::new();
@@ -85,9 +92,10 @@ impl Codec {
         }
         let bytes = |tasks: &Vec<Task>| tasks.iter().map(|task| task.content.len() as u64).sum::<u64>();
         progress.start(options.stage, by_lanes.values().map(bytes).sum());
-        for mut tasks in by_lanes.into_values() {
+        for (lanes, mut tasks) in by_lanes {
+            let threads = self.threads_for(lanes, options.threads);
             tasks.sort_by_key(|task| std::cmp::Reverse(task.steps()));
-            for task in run(&self.model, batches(tasks), options.threads, progress)? {
+            for task in run(&self.model, batches(tasks), threads, progress)? {
                 if let Ok(opened) = &mut opened[task.owner.0] {
                     opened.decoded(task);
                 }
@@ -98,70 +106,8 @@ impl Codec {
         Ok(opened.into_par_iter().map(finish).collect())
     }
 
-    /// Reads an archive's header, and what of its blocks is there.
-    fn open<'a>(
-        &self,
-        owner: usize,
-        archive: &'a [u8],
-        identities: &mut BTreeMap<usize, Identity>,
-    ) -> Result<Opened<'a>> {
-        let (header, body) = Header::read(archive)?;
-        if let Some(coding) = &header.coding {
-            self.check(coding, identities)?;
-        }
-        let side_len = header.side.map_or(0, |(len, _)| len);
-        let mut opened = Opened {
-            header,
-            side: &[],
-            content: Vec::new(),
-            damage: Vec::new(),
-            places: Vec::new(),
-            tasks: Vec::new(),
-        };
-        let mut at = body + side_len;
-        if let Some((_, crc)) = opened.header.side {
-            match archive.get(body..at).ok_or("is cut off").and_then(|side| whole(side, crc)) {
-                Ok(side) => opened.side = side,
-                Err(reason) => opened.damage.push(Damage { archive: range(body, at), content: 0..0, reason }),
-            }
-        }
-        for (i, block) in opened.header.blocks.clone().into_iter().enumerate() {
-            let end = at.saturating_add(block.len);
-            let place = opened.header.range(i);
-            let code = archive.get(at..end).ok_or("is cut off").and_then(|code| whole(code, block.code_crc));
-            opened.places.push(range(at, end));
-            at = end;
-            let len = (place.end - place.start) as usize;
-            match (code, opened.header.coding) {
-                (Err(reason), _) => opened.lose(i, reason),
-                (Ok(code), Some(coding)) => {
-                    let mut content = Vec::new();
-                    content.try_reserve_exact(len).map_err(|_| damaged("a block is beyond memory"))?;
-                    content.resize(len, 0);
-                    let way = Way::Decode(Some(ByteDecoder::new(code)));
-                    opened.tasks.push(Task {
-                        owner: (owner, i),
-                        row: block.row,
-                        lanes: coding.lanes,
-                        content,
-                        window: coding.window,
-                        way,
-                    });
-                }
-                (Ok(code), None) => match unstore(code, len as u64) {
-                    Ok(content) => opened.put(i, &content),
-                    Err(_) => opened.lose(i, "can't be unpacked"),
-                },
-            }
-        }
-        if at < archive.len() {
-            return Err(damaged(format!("{} bytes follow its end", archive.len() - at)));
-        }
-        Ok(opened)
-    }
-
     /// Refuses what this model, here, can't decode.
-    fn check(&self, coding: &Coding, identities: &mut BTreeMap<usize, Identity>) -> Result<()> {
+    pub(super) fn check(&self, coding: &Coding, identities: &mut BTreeMap<usize, Identity>) -> Result<()> {
         coding.identity.check_model(self.fingerprint)?;
         if coding.window != self.model.config().context {
             return Err(damaged("its windows are not the model's context"));
@@ -173,6 +119,57 @@ impl Codec {
         };
         coding.identity.check(&here)
     }
+}
+
+/// Reads an archive's header, and what of its blocks is there; `check` refuses what can't be decoded here.
+pub(super) fn open(owner: usize, archive: &[u8], check: impl FnOnce(&Coding) -> Result<()>) -> Result<Opened<'_>> {
+    let (header, body) = Header::read(archive)?;
+    if let Some(coding) = &header.coding {
+        check(coding)?;
+    }
+    let side_len = header.side.map_or(0, |(len, _)| len);
+    let mut opened =
+        Opened { header, side: &[], content: Vec::new(), damage: Vec::new(), places: Vec::new(), tasks: Vec::new() };
+    let mut at = body + side_len;
+    if let Some((_, crc)) = opened.header.side {
+        match archive.get(body..at).ok_or("is cut off").and_then(|side| whole(side, crc)) {
+            Ok(side) => opened.side = side,
+            Err(reason) => opened.damage.push(Damage { archive: range(body, at), content: 0..0, reason }),
+        }
+    }
+    for (i, block) in opened.header.blocks.clone().into_iter().enumerate() {
+        let end = at.saturating_add(block.len);
+        let place = opened.header.range(i);
+        let code = archive.get(at..end).ok_or("is cut off").and_then(|code| whole(code, block.code_crc));
+        opened.places.push(range(at, end));
+        at = end;
+        let len = (place.end - place.start) as usize;
+        match (code, opened.header.coding) {
+            (Err(reason), _) => opened.lose(i, reason),
+            (Ok(code), Some(coding)) => {
+                let mut content = Vec::new();
+                content.try_reserve_exact(len).map_err(|_| damaged("a block is beyond memory"))?;
+                content.resize(len, 0);
+                let way = Way::Decode(Some(ByteDecoder::new(code)));
+                opened.tasks.push(Task {
+                    owner: (owner, i),
+                    row: block.row,
+                    lanes: coding.lanes,
+                    content,
+                    window: coding.window,
+                    way,
+                });
+            }
+            (Ok(code), None) => match unstore(code, len as u64) {
+                Ok(content) => opened.put(i, &content),
+                Err(_) => opened.lose(i, "can't be unpacked"),
+            },
+        }
+    }
+    if at < archive.len() {
+        return Err(damaged(format!("{} bytes follow its end", archive.len() - at)));
+    }
+    Ok(opened)
 }
 
 impl Opened<'_> {

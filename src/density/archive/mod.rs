@@ -20,12 +20,13 @@ use tch::{Device, Kind};
 
 pub use compress::{CompressOptions, Compressed};
 pub use container::{container_of, rebuild, side_of};
-pub use decompress::{Damage, DecompressOptions, Restored};
+pub use decompress::{Damage, DecompressOptions, Restored, unpack};
 pub use header::{Block, Coding, Container, Header, MAGIC};
 pub use identity::Identity;
 
 use crate::modality::Layout;
 use crate::model::Megabyte;
+use crate::model::cache::LevelCache;
 use crate::model::folder;
 use crate::{Error, Result};
 
@@ -39,7 +40,7 @@ pub struct Codec {
 
 /// Rows of a batch that fill a CPU's core.
 const LANES: usize = 32;
-/// Memory for the caches of a batch: what is chosen, and what is allowed.
+/// Memory for caches, in bytes: what is chosen for a batch, and what is allowed for all batches at once.
 const CACHES: usize = 512 << 20;
 const MAX_CACHES: usize = 8 << 30;
 
@@ -96,11 +97,15 @@ impl Codec {
         Err(Error::Usage(format!("{lanes} lanes: of this model, 1 to {most} are possible")))
     }
 
+    /// How many of `threads` have a batch of `lanes` rows at a time: as many as memory holds the caches of.
+    fn threads_for(&self, lanes: usize, threads: usize) -> usize {
+        let batch = lanes.saturating_mul(self.cache_bytes()).max(1);
+        threads.min((MAX_CACHES / batch).max(1))
+    }
+
     /// Bytes of the keys and values of one row.
     fn cache_bytes(&self) -> usize {
         let config = self.model.config();
-        let level = |l: usize| config.levels[l].n_layer * config.levels[l].n_embd * config.units(l);
-        let values: usize = (config.first_level()..config.levels.len()).map(level).sum();
-        2 * values * self.model.kind().elt_size_in_bytes()
+        (config.first_level()..config.levels.len()).map(|l| LevelCache::bytes(config, l, self.model.kind())).sum()
     }
 }
