@@ -267,6 +267,38 @@ def headers(program):
                     seed("shard", bytes([mode]), file.read_bytes())
 
 
+def varint(number):
+    out = b""
+    while number >= 128:
+        out += bytes([number & 127 | 128])
+        number >>= 7
+    return out + bytes([number])
+
+
+def compressed():
+    """Headers as docs/archives.md has them, without the checksum that the target adds, and files to take apart."""
+    for container in range(5):
+        for modality in range(4):
+            for content, blocks in ((0, 0), (1, 1), (200_000, 4)):
+                fields = bytes([container | modality << 4]) + varint(content) + draw.randbytes(8)
+                if container >= 2:
+                    fields += varint(content)
+                if container > 0:
+                    fields += draw.randbytes(12) + bytes([draw.choice((0, 2, 16, 24, 26)), 2, 11, 0])
+                    fields += varint(32) + varint(1024) + varint(64)
+                if container >= 3:
+                    fields += varint(draw.randrange(300)) + draw.randbytes(4)
+                for block in range(blocks):
+                    fields += varint(draw.randrange(70_000)) + (varint(block) if container else b"") + draw.randbytes(8)
+                seed("compressed", b"\0" + choices()[1:], fields)
+    files = [png(8, 8, 3, draw.randbytes(192)), png(8, 8, 1, bytes(64)), wav(8_000, 1, 2, 100), b"text\r\n" * 20]
+    for content in files:
+        for layout in range(3):
+            for container in range(5):
+                options = bytes([1, layout, 0, 1, container]) + choices()[5:]
+                seed("compressed", options, content)
+
+
 def found():
     """The small files of the development data, as what they may be."""
     for file in sorted(SHARED.glob("bad/**/*")):
@@ -301,5 +333,6 @@ if __name__ == "__main__":
     headers(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "target/release/megabyte"))
     found()
     layouts()
+    compressed()
     for folder in sorted(CORPUS.iterdir()):
         print(f"{folder.name}: {len(list(folder.iterdir()))} seeds")
