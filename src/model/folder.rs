@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::{Megabyte, ModelConfig};
+use super::{Megabyte, ModelConfig, checksums};
 use crate::error::IoContext;
 use crate::modality::Layout;
 use crate::{Error, Result};
@@ -105,6 +105,7 @@ pub fn load(folder: &Path, kind: Kind, device: Device) -> Result<(ModelFile, Meg
     let file = ModelFile::read(folder)?;
     let mut model = Megabyte::new(&file.model, kind, device, 0)?;
     load_weights(folder, &model)?;
+    checksums::verify(folder, &[CONFIG, WEIGHTS])?;
     model.freeze();
     Ok((file, model))
 }

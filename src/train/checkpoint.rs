@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::optimizer::AdamW;
 use crate::error::IoContext;
 use crate::modality::Layout;
-use crate::model::{Megabyte, folder};
+use crate::model::{Megabyte, checksums, folder};
 use crate::{Error, Result};
 
 const STATE: &str = "state.json";
@@ -62,6 +62,33 @@ impl Checkpoints {
         self.steps().pop()
     }
 
+    /// Checks the sums of a checkpoint's files. The error names the file, and the newest whole checkpoint before.
+    pub fn verify(&self, checkpoint: &Path) -> Result<()> {
+        let Err(error) = checksums::verify(checkpoint, &[]) else {
+            return Ok(());
+        };
+        let Ok(damaged) = fs::canonicalize(checkpoint) else {
+            return Err(error);
+        };
+        let is_before = |step: &PathBuf| {
+            let place = fs::canonicalize(step);
+            place.is_ok_and(|place| place < damaged) && checksums::verify(step, &[]).is_ok()
+        };
+        let remedy = match self.steps().into_iter().rfind(is_before) {
+            Some(before) => format!(
+                "the checkpoint before is {}: remove {}, and --resume goes on from there",
+                before.display(),
+                damaged.display()
+            ),
+            None => "there is no whole checkpoint before it: begin anew with --force".to_owned(),
+        };
+        let reason = match error {
+            Error::File { reason, path } => return Err(Error::File { path, reason: format!("{reason}; {remedy}") }),
+            error => error.to_string(),
+        };
+        Err(Error::file(checkpoint, format!("is damaged: {reason}; {remedy}")))
+    }
+
     /// Writes a checkpoint and makes it the latest, and where `best`, the best. Of those that are neither, the
     /// newest `keep` stay.
     pub fn save(
@@ -84,13 +111,18 @@ impl Checkpoints {
         }
         let place = self.folder.join(&name);
         if place.exists() {
-            fs::remove_dir_all(&place).at(&place)?;
+            // Aside in one step: a folder that is removed in its place is there in part for a while.
+            let aside = self.folder.join(format!(".{name}.old"));
+            let _ = fs::remove_dir_all(&aside);
+            fs::rename(&place, &aside).at(&place)?;
         }
         fs::rename(&temporary, &place).at(&place)?;
-        self.link("latest", &name)?;
+        // The best first: where a kill comes between the two, the run goes on from the checkpoint before and finds this
+        // one again. The other way round, it would go on from here and never link what its state says is the best.
         if best {
             self.link("best", &name)?;
         }
+        self.link("latest", &name)?;
         self.retain(keep, &place);
         Ok(place)
     }
@@ -107,6 +139,7 @@ impl Checkpoints {
         let path = folder.join(STATE);
         let text = serde_json::to_string_pretty(state).expect("a state has no value that JSON lacks");
         fs::write(&path, text).at(&path)?;
+        checksums::write(folder)?;
         for entry in fs::read_dir(folder).at(folder)? {
             let path = entry.at(folder)?.path();
             fs::File::open(&path).and_then(|file| file.sync_all()).at(&path)?;
@@ -141,8 +174,14 @@ impl Checkpoints {
         steps
     }
 
-    /// Removes old checkpoints, but neither the best one nor the one just `written`.
+    /// Removes old checkpoints, but neither the best one nor the one just `written`; and what calls that were killed
+    /// left beside.
     fn retain(&self, keep: usize, written: &Path) {
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(".step_") {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
         let best = fs::canonicalize(self.folder.join("best")).ok();
         let mut steps = self.steps();
         steps.retain(|step| step != written);

@@ -35,8 +35,9 @@ impl Log {
 
     /// Writes a line of training.
     pub fn train(&mut self, metric: &Metric, speed: &Speed) -> Result<()> {
-        self.metrics.write(metric)?;
-        self.speed.write(speed)?;
+        // Each for itself: a line that can't be written is kept for later, whatever becomes of the others.
+        let written = (self.metrics.write(metric), self.speed.write(speed));
+        written.0.and(written.1)?;
         if let Metric::Train { step, bits_per_byte, lr, grad_norm, .. } = *metric {
             for (tag, value) in [
                 ("train/bits_per_byte", bits_per_byte),
@@ -76,6 +77,8 @@ impl Log {
 
     /// Makes sure that everything is in the files.
     pub fn flush(&mut self) -> Result<()> {
+        self.metrics.flush()?;
+        self.speed.flush()?;
         self.events.flush()
     }
 }

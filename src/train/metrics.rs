@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::Result;
 use crate::error::IoContext;
+use crate::{Error, Result};
 
 /// A line of `metrics.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -64,11 +64,16 @@ pub struct Speed {
     pub data_wait: f64,
 }
 
-/// A file of JSON lines that grows.
+/// A file of JSON lines that grows. A line that can't be written is kept and tried again with the next one, so that a
+/// disk that is full for a while costs nothing.
 #[derive(Debug)]
 pub struct JsonLines {
     file: File,
     path: PathBuf,
+    /// Bytes of whole lines in the file.
+    length: u64,
+    /// Lines that are not in the file yet.
+    pending: String,
 }
 
 impl JsonLines {
@@ -84,14 +89,30 @@ impl JsonLines {
             }
         }
         let file = OpenOptions::new().create(true).append(true).open(path).at(path)?;
-        Ok(JsonLines { file, path: path.to_owned() })
+        let length = file.metadata().at(path)?.len();
+        Ok(JsonLines { file, path: path.to_owned(), length, pending: String::new() })
     }
 
     /// Adds a line.
     pub fn write(&mut self, line: &impl Serialize) -> Result<()> {
-        let mut text = serde_json::to_string(line).expect("a metric has no value that JSON lacks");
-        text.push('\n');
-        self.file.write_all(text.as_bytes()).at(&self.path)
+        self.pending.push_str(&serde_json::to_string(line).expect("a metric has no value that JSON lacks"));
+        self.pending.push('\n');
+        self.flush()
+    }
+
+    /// Tries once more to write what could not be written.
+    pub fn flush(&mut self) -> Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.file.write_all(self.pending.as_bytes()) {
+            // A part may be there, and would be there twice.
+            let _ = self.file.set_len(self.length);
+            return Err(Error::io(&self.path, error));
+        }
+        self.length += self.pending.len() as u64;
+        self.pending.clear();
+        Ok(())
     }
 }
 
@@ -113,5 +134,23 @@ mod tests {
         let mut lines = JsonLines::open(&path, 2).unwrap();
         lines.write(&serde_json::json!({"step": 9})).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"step\":1}\n{\"step\":2}\n{\"step\":9}\n");
+    }
+
+    #[test]
+    fn a_line_that_can_not_be_written_is_written_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let mut lines = JsonLines::open(&path, 0).unwrap();
+        lines.write(&serde_json::json!({"step": 1})).unwrap();
+        let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
+        let whole = std::mem::replace(&mut lines.file, full);
+        for step in [2, 3] {
+            let error = lines.write(&serde_json::json!({"step": step})).unwrap_err().to_string();
+            assert!(error.contains("metrics.jsonl") && error.contains("No space"), "{error}");
+        }
+        lines.file = whole;
+        lines.flush().unwrap();
+        lines.flush().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n");
     }
 }

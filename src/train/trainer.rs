@@ -90,7 +90,10 @@ impl Trainer {
         let mut state = State { seed: config.train.seed, data: data.clone(), ..State::default() };
         if resume {
             let latest = checkpoints.latest();
-            let latest = latest.ok_or_else(|| Error::file(folder, "has no checkpoint to resume from"))?;
+            let latest = latest.ok_or_else(|| {
+                Error::file(folder, "has no checkpoint to resume from: begin it again without --resume")
+            })?;
+            checkpoints.verify(&latest)?;
             state = restore(&latest, &model, &optimizer)?;
             if state.data != data {
                 let reason = "was trained on other data than its sources hold now: \
@@ -136,6 +139,8 @@ impl Trainer {
         // Loss of the steps since the last line of metrics, summed on the device.
         let mut interval = Tensor::full([], self.state.interval_nats, (Kind::Double, self.model.device()));
         let mut interrupted = false;
+        // A checkpoint that could not be written is tried again at each line of metrics.
+        let mut unsaved = false;
 
         while self.state.step < settings.max_steps && !self.out_of_time() {
             let lr = learning_rate(&settings, self.state.step, self.state.minutes);
@@ -148,7 +153,9 @@ impl Trainer {
             if step.is_multiple_of(settings.log_every) || last {
                 let metric = self.log(lr, &mut interval)?;
                 let speed = lap.end(&self.state, &self.config.model, self.peak_flops);
-                log.train(&metric, &speed)?;
+                if let Err(error) = log.train(&metric, &speed) {
+                    observer.event(Event::Note(&format!("{error}; it is tried again")));
+                }
                 observer.event(Event::Logged(&metric, &speed));
             }
             // What is due at this step is done even where the run stops here: a resumed one begins with the next.
@@ -163,20 +170,24 @@ impl Trainer {
             {
                 observer.event(Event::Note(&format!("no samples at step {step}: {error}")));
             }
-            if due(settings.checkpoint_every) || best || interrupted {
+            let again = unsaved && step.is_multiple_of(settings.log_every);
+            if due(settings.checkpoint_every) || best || interrupted || again {
                 self.state.interval_nats = f64::try_from(&interval)?;
                 self.check_finite(self.state.interval_nats)?;
-                match self.save(best) {
+                // What a checkpoint says is done is in the metrics: else a run that goes on from it would miss lines.
+                match log.flush().and_then(|()| self.save(best)) {
                     Ok(place) => {
+                        unsaved = false;
                         saved = step;
                         observer.event(Event::Saved(&place));
                     }
                     // The run is worth more than this checkpoint; what was saved before is untouched.
                     Err(error) if !last && !interrupted => {
                         self.state.best = best_before;
+                        unsaved = true;
                         observer.event(Event::Note(&format!("no checkpoint at step {step}: {error}")));
                     }
-                    Err(error) => return Err(error),
+                    Err(error) => return Err(self.not_saved(&error)),
                 }
             }
             if interrupted {
@@ -258,6 +269,15 @@ impl Trainer {
         })
     }
 
+    /// The last checkpoint of a run could not be written: what is lost, and how to go on.
+    fn not_saved(&self, error: &Error) -> Error {
+        let before = match self.checkpoints.latest().and_then(|latest| std::fs::canonicalize(latest).ok()) {
+            Some(latest) => format!("with room, --resume goes on from {}", latest.display()),
+            None => "no checkpoint was written before it".to_owned(),
+        };
+        Error::Content(format!("{error}: step {} is not saved; {before}", self.state.step))
+    }
+
     /// A model whose loss is NaN or infinite is never saved over one that was better.
     fn check_finite(&self, loss: f64) -> Result<()> {
         if loss.is_finite() {
@@ -289,7 +309,9 @@ impl Trainer {
             scored_bytes: found.bytes,
             parts: if parts.len() > 1 { parts.iter().map(|part| part.bits_per_byte).collect() } else { Vec::new() },
         };
-        log.valid(&metric)?;
+        if let Err(error) = log.valid(&metric) {
+            observer.event(Event::Note(&format!("{error}; it is tried again")));
+        }
         observer.event(Event::Evaluated(&metric));
         let best = self.state.best.is_none_or(|best| found.bits_per_byte < best);
         if best {

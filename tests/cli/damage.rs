@@ -95,6 +95,26 @@ fn a_damaged_checkpoint_is_not_resumed_from() {
         run!("train", "--out", folder, "--resume", "--set", "train.max_steps=8").fails(1, &[file]);
         fs::write(latest.join(file), whole).unwrap();
     }
+    // A byte that only a sum can tell: the error offers the checkpoint before.
+    for file in ["config.json", "state.json", "optimizer.safetensors", "model.safetensors"] {
+        let whole = fs::read(latest.join(file)).unwrap();
+        let mut changed = whole.clone();
+        let at = changed.len() - 3;
+        changed[at] ^= 1;
+        fs::write(latest.join(file), &changed).unwrap();
+        let before = folder.join("checkpoints/step_00000004");
+        run!("train", "--out", folder, "--resume", "--set", "train.max_steps=8")
+            .fails(1, &[file, "damaged", "CRC-32C", before.to_str().unwrap()]);
+        fs::write(latest.join(file), whole).unwrap();
+    }
+    let weights = fs::read(latest.join("model.safetensors")).unwrap();
+    let mut changed = weights.clone();
+    changed[weights.len() - 4] ^= 1;
+    fs::write(latest.join("model.safetensors"), changed).unwrap();
+    refused(&latest, &["model.safetensors", "damaged", "CRC-32C"]);
+    fs::write(latest.join("model.safetensors"), weights).unwrap();
+    // Checkpoints of earlier versions have no sums.
+    fs::remove_file(latest.join("checksums.json")).unwrap();
     assert_eq!(fs::read(folder.join("metrics.jsonl")).unwrap(), metrics);
     run!("train", "--out", folder, "--resume", "--set", "train.max_steps=8", "--device", "cpu").ok();
 }

@@ -50,3 +50,42 @@ fn a_full_disk_costs_no_earlier_checkpoint() {
     // With room, the run goes on.
     run!("train", "--out", copy, "--resume", "--set", "train.keep_checkpoints=1", "--device", "cpu").ok();
 }
+
+/// No file may get longer than a small model's weights, so that no checkpoint can be written.
+const LIMITED: &str = r#"
+trap '' XFSZ
+ulimit -f 8
+exec "$PROGRAM" train --out "$RUN" --resume --device cpu --set train.max_steps=12
+"#;
+
+#[test]
+fn checkpoints_that_can_not_be_written_cost_no_earlier_one() {
+    let fixture = fixture::text();
+    let folder = scratch("limited");
+    let (run, whole) = (folder.join("run"), folder.join("whole"));
+    crate::copy(&fixture.run, &run);
+    crate::copy(&fixture.run, &whole);
+    let place = run.join("checkpoints/step_00000006");
+    let before = fs::read(place.join("optimizer.safetensors")).unwrap();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", LIMITED]).envs(fixture::environment());
+    shell.env("PROGRAM", env!("CARGO_BIN_EXE_megabyte")).env("RUN", &run);
+    let ended = Outcome::from(shell.output().unwrap());
+    for step in [8, 10] {
+        let warning = format!("warning: no checkpoint at step {step}:");
+        assert!(ended.stderr.contains(&warning), "no `{warning}` in {}", ended.stderr);
+    }
+    ended.fails(1, &["step 12 is not saved", "--resume goes on from", "File too large"]);
+    assert_eq!(before, fs::read(place.join("optimizer.safetensors")).unwrap());
+    for entry in fs::read_dir(run.join("checkpoints")).unwrap() {
+        let name = entry.unwrap().file_name();
+        assert!(!name.to_string_lossy().contains("tmp"), "{name:?} was left");
+    }
+    // With room, it is the run that it would have been.
+    for run in [&run, &whole] {
+        run!("train", "--out", run, "--resume", "--device", "cpu", "--set", "train.max_steps=12").ok();
+    }
+    for file in ["metrics.jsonl", "checkpoints/latest/model.safetensors"] {
+        assert!(fs::read(run.join(file)).unwrap() == fs::read(whole.join(file)).unwrap(), "{file} differs");
+    }
+}

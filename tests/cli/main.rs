@@ -10,6 +10,7 @@ mod disk;
 mod eval;
 mod fixture;
 mod generate;
+mod kill;
 mod paths;
 mod resume;
 mod round;
