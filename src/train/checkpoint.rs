@@ -62,7 +62,7 @@ impl Checkpoints {
         self.steps().pop()
     }
 
-    /// Checks the sums of a checkpoint's files. The error names the file, and the newest whole checkpoint before.
+    /// Checks the sums of a checkpoint's files. The error names the file, and the newest whole checkpoint beside it.
     pub fn verify(&self, checkpoint: &Path) -> Result<()> {
         let Err(error) = checksums::verify(checkpoint, &[]) else {
             return Ok(());
@@ -70,17 +70,18 @@ impl Checkpoints {
         let Ok(damaged) = fs::canonicalize(checkpoint) else {
             return Err(error);
         };
-        let is_before = |step: &PathBuf| {
+        // Not by the order of names: in a copy of a run that followed links, `latest` is a folder of its own.
+        let is_whole = |step: &PathBuf| {
             let place = fs::canonicalize(step);
-            place.is_ok_and(|place| place < damaged) && checksums::verify(step, &[]).is_ok()
+            place.is_ok_and(|place| place != damaged) && checksums::verify(step, &[]).is_ok()
         };
-        let remedy = match self.steps().into_iter().rfind(is_before) {
-            Some(before) => format!(
-                "the checkpoint before is {}: remove {}, and --resume goes on from there",
-                before.display(),
+        let remedy = match self.steps().into_iter().rfind(is_whole) {
+            Some(other) => format!(
+                "the newest whole checkpoint is {}: move {} away, and --resume goes on from there",
+                other.display(),
                 damaged.display()
             ),
-            None => "there is no whole checkpoint before it: begin anew with --force".to_owned(),
+            None => "there is no other whole checkpoint".to_owned(),
         };
         let reason = match error {
             Error::File { reason, path } => return Err(Error::File { path, reason: format!("{reason}; {remedy}") }),

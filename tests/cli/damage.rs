@@ -95,7 +95,9 @@ fn a_damaged_checkpoint_is_not_resumed_from() {
         run!("train", "--out", folder, "--resume", "--set", "train.max_steps=8").fails(1, &[file]);
         fs::write(latest.join(file), whole).unwrap();
     }
-    // A byte that only a sum can tell: the error offers the checkpoint before.
+    // A byte that only a sum can tell: the error offers the checkpoint before, once `latest` is a link as in the run.
+    fs::remove_dir_all(&latest).unwrap();
+    std::os::unix::fs::symlink("step_00000006", &latest).unwrap();
     for file in ["config.json", "state.json", "optimizer.safetensors", "model.safetensors"] {
         let whole = fs::read(latest.join(file)).unwrap();
         let mut changed = whole.clone();
