@@ -140,7 +140,12 @@ fn wrong_use_is_said() {
     let one = folder.join("one");
     run!("score", "--model", run, file, "--out", one, "--show", one).fails(2, &["--out", "--show"]);
     run!("score", "--model", run, taken, "--out", taken, "--force").fails(2, &["--out", "a file to score"]);
-    let many = write(&folder, "many.jsonl", "{\"text\": \"some words\"}\n{\"text\": \"others\"}\n");
+    let many = folder.join("many.tar");
+    let mut tar = tar::Builder::new(fs::File::create(&many).unwrap());
+    for name in ["a.txt", "b.txt"] {
+        tar.append_path_with_name(&other, name).unwrap();
+    }
+    tar.finish().unwrap();
     run!("score", "--model", run, many, "--out", one).fails(2, &["--out", "several documents", "folder"]);
     assert!(!one.exists(), "nothing is written before");
     assert_eq!(fs::read(&taken).unwrap(), b"mine");
