@@ -59,6 +59,9 @@ pub enum Schedule {
     Cosine,
     /// `lr` to the end.
     Constant,
+    /// Warm-up, stable, decay: `lr`, and over the last `decay_steps` a straight line to `lr · final_lr` (Hu et al. 2024,
+    /// arXiv 2404.06395). No step before these depends on `max_steps`, so that the decay can begin at any checkpoint.
+    Wsd,
 }
 
 /// The keys of `[train]`.
@@ -90,6 +93,8 @@ pub struct TrainConfig {
     pub final_lr: f64,
     /// Steps of linear warm-up from 0.
     pub warmup_steps: u64,
+    /// Steps at the end in which schedule `wsd` goes down; 0 is a fifth of all.
+    pub decay_steps: u64,
     /// Decoupled weight decay, on matrices.
     pub weight_decay: f64,
     /// Decay rates of Adam's averages.
@@ -132,6 +137,7 @@ impl Default for TrainConfig {
             schedule: Schedule::Linear,
             final_lr: 0.0,
             warmup_steps: 500,
+            decay_steps: 0,
             weight_decay: 0.1,
             betas: [0.9, 0.98],
             eps: 1e-8,
@@ -174,6 +180,11 @@ impl TrainConfig {
         check(self.max_minutes >= 0.0, "max_minutes", "must not be negative")?;
         check(self.lr > 0.0 && self.lr.is_finite(), "lr", format!("is {}, which must be above 0", self.lr))?;
         check((0.0..=1.0).contains(&self.final_lr), "final_lr", format!("is {}, allowed is 0 to 1", self.final_lr))?;
+        check(
+            self.decay_steps <= self.max_steps,
+            "decay_steps",
+            format!("is {}, allowed is at most train.max_steps, {}", self.decay_steps, self.max_steps),
+        )?;
         check(self.weight_decay >= 0.0 && self.weight_decay.is_finite(), "weight_decay", "must be 0 or more")?;
         let betas = self.betas.iter().all(|beta| (0.0..1.0).contains(beta));
         check(betas, "betas", format!("are {:?}, allowed is 0 to below 1", self.betas))?;

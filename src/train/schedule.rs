@@ -8,16 +8,22 @@ pub fn learning_rate(config: &TrainConfig, step: u64, minutes: f64) -> f64 {
     if step < warmup {
         return config.lr * (step + 1) as f64 / warmup as f64;
     }
-    let fraction = 1.0 - (1.0 - config.final_lr) * decay(config.schedule, progress(config, step, minutes));
+    let fraction = 1.0 - (1.0 - config.final_lr) * decay(config, progress(config, step, minutes));
     config.lr * fraction
 }
 
 /// How much of the way down the schedule has gone after `progress` of its time, 0 to 1.
-fn decay(schedule: Schedule, progress: f64) -> f64 {
-    match schedule {
+fn decay(config: &TrainConfig, progress: f64) -> f64 {
+    match config.schedule {
         Schedule::Linear => progress,
         Schedule::Cosine => 0.5 - 0.5 * (std::f64::consts::PI * progress).cos(),
         Schedule::Constant => 0.0,
+        Schedule::Wsd => {
+            let after_warmup = config.max_steps.saturating_sub(config.warmup_steps).max(1) as f64;
+            let steps = if config.decay_steps == 0 { config.max_steps as f64 / 5.0 } else { config.decay_steps as f64 };
+            let share = (steps / after_warmup).min(1.0);
+            ((progress - (1.0 - share)) / share).clamp(0.0, 1.0)
+        }
     }
 }
 
@@ -61,6 +67,24 @@ mod tests {
     #[test]
     fn constant_stays() {
         assert_eq!(learning_rate(&config(Schedule::Constant), 109, 0.0), 2.0);
+    }
+
+    #[test]
+    fn warm_up_stable_decay_stays_and_then_goes_down() {
+        let wsd = TrainConfig { decay_steps: 20, ..config(Schedule::Wsd) };
+        for (step, expected) in [(10, 2.0), (50, 2.0), (90, 2.0), (95, 1.55), (100, 1.1), (110, 0.2)] {
+            let lr = learning_rate(&wsd, step, 0.0);
+            assert!((lr - expected).abs() < 1e-12, "at {step}: {lr}");
+        }
+        // A longer run does the same up to its own decay, so that this one can be continued as if it had none.
+        let longer = TrainConfig { max_steps: 1000, ..wsd.clone() };
+        assert!((0..=90).all(|step| learning_rate(&longer, step, 0.0) == learning_rate(&wsd, step, 0.0)));
+        // And decays from any step on: here over 20 steps from the 40th.
+        let shorter = TrainConfig { max_steps: 60, ..wsd.clone() };
+        assert!((learning_rate(&shorter, 50, 0.0) - 1.1).abs() < 1e-12);
+        // Without a number, a fifth of 110 steps.
+        let fifth = TrainConfig { decay_steps: 0, ..wsd };
+        assert!((learning_rate(&fifth, 99, 0.0) - 1.1).abs() < 1e-12);
     }
 
     #[test]
