@@ -1,21 +1,56 @@
-//! One thread of libtorch for steps that are too short to share.
+//! One thread of libtorch: for steps that are too short to share, and for sums that must not depend on sharing.
 
-/// While it lives, libtorch has one thread; then the former number comes back.
+use std::marker::PhantomData;
+
+use crate::native::{Sharing, swap_sharing};
+
+/// While it lives, the work of the thread that began it is not shared with others; then as before. libtorch's own
+/// setting is also what every thread begins its work with: parts of a program that come and go would change each
+/// other's, and with it the order of their sums.
 pub(crate) struct OneThread {
-    before: i32,
+    before: Sharing,
+    /// It ends where it began.
+    thread: PhantomData<*const ()>,
 }
 
 impl OneThread {
     /// From here on.
     pub(crate) fn begin() -> Self {
-        let before = tch::get_num_threads();
-        tch::set_num_threads(1);
-        OneThread { before }
+        OneThread { before: swap_sharing(Sharing { openmp: 1, mkl: 1 }), thread: PhantomData }
     }
 }
 
 impl Drop for OneThread {
     fn drop(&mut self) {
-        tch::set_num_threads(self.before);
+        swap_sharing(self.before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_of_its_thread_alone() {
+        let numbers = || {
+            let now = swap_sharing(Sharing { openmp: 1, mkl: 1 });
+            swap_sharing(now);
+            (tch::get_num_threads(), now.mkl)
+        };
+        let before = numbers();
+        let one = OneThread::begin();
+        let nested = OneThread::begin();
+        let beside = std::thread::spawn(move || {
+            let own = numbers();
+            tch::set_num_threads(3);
+            own
+        });
+        assert_eq!(beside.join().unwrap(), before);
+        assert_eq!(numbers(), (1, 1));
+        drop(nested);
+        assert_eq!(numbers(), (1, 1));
+        drop(one);
+        assert_eq!(numbers(), before);
+        tch::set_num_threads(before.0);
     }
 }

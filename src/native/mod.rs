@@ -4,7 +4,7 @@
 //! call, and checks what the C++ side assumes about lengths before it crosses.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_int};
 
 use tch::Tensor;
 use torch_sys::C_tensor;
@@ -38,6 +38,7 @@ unsafe extern "C" {
     ) -> *mut c_char;
     fn mb_backward(tensor: *const C_tensor, gradient: *const C_tensor) -> *mut c_char;
     fn mb_keep_freed_memory();
+    fn mb_swap_threads(openmp: *mut c_int, mkl: *mut c_int);
     fn mb_cpu_capability(name: *mut *mut c_char) -> *mut c_char;
     fn mb_libtorch_version(version: *mut u8);
     fn mb_free(message: *mut c_char);
@@ -120,6 +121,22 @@ pub fn clear_gradients(params: &[Tensor]) -> Result<()> {
 pub fn keep_freed_memory() {
     // SAFETY: sets numbers in the allocator, which is made for being told so at any time.
     unsafe { mb_keep_freed_memory() }
+}
+
+/// How many threads share the work of one.
+#[derive(Debug, Clone, Copy)]
+pub struct Sharing {
+    /// Those of OpenMP: libtorch's own pool, and oneDNN's.
+    pub openmp: c_int,
+    /// Those of MKL; 0 is as many as the whole program has.
+    pub mkl: c_int,
+}
+
+/// From here on the calling thread's work is shared by so many, whatever others are told; gives what was before.
+pub fn swap_sharing(mut sharing: Sharing) -> Sharing {
+    // SAFETY: two integers that the shim reads and writes during the call.
+    unsafe { mb_swap_threads(&mut sharing.openmp, &mut sharing.mkl) };
+    sharing
 }
 
 /// The set of instructions that libtorch uses of this CPU: `DEFAULT`, `AVX2`, `AVX512`.

@@ -1,6 +1,7 @@
 // What tch does not bind. Every function catches every exception and returns it as a malloc'ed message, or null.
 // Tensors travel as tch's opaque pointers, which are `at::Tensor *`; nothing here takes ownership of one.
 
+#include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_foreach_norm.h>
@@ -9,6 +10,7 @@
 #include <ATen/ops/stack.h>
 #include <cstring>
 #include <exception>
+#include <omp.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/version.h>
 #include <vector>
@@ -16,6 +18,9 @@
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
+
+// Of MKL, which is inside libtorch's library where it was built with it.
+extern "C" int MKL_Set_Num_Threads_Local(int) __attribute__((weak));
 
 namespace {
 
@@ -83,6 +88,19 @@ void mb_keep_freed_memory() {
   mallopt(M_TRIM_THRESHOLD, -1);
   mallopt(M_TOP_PAD, 64 << 20);
 #endif
+}
+
+// Exchanges the numbers of threads that the calling thread's work is shared between: OpenMP's, which is that of
+// libtorch's pool and of oneDNN, and MKL's, where 0 is that of the whole program. Other threads keep theirs.
+void mb_swap_threads(int *openmp, int *mkl) {
+  // The first loop of a thread sets both to what the program has then: of libtorch's loops, and of those that are
+  // compiled here, each with a flag of its own. So let these be over.
+  at::get_num_threads();
+  at::internal::lazy_init_num_threads();
+  int before = omp_get_max_threads();
+  omp_set_num_threads(*openmp);
+  *openmp = before;
+  if (MKL_Set_Num_Threads_Local) *mkl = MKL_Set_Num_Threads_Local(*mkl);
 }
 
 // The instructions that libtorch uses of this CPU, by its name for them, as a message.

@@ -119,14 +119,12 @@ pub(super) fn on_threads<T: Send>(
     work: impl Fn(&Megabyte) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
     let threads = if model.device() == Device::Cpu { threads.max(1) } else { 1 };
-    let _one = OneThread::begin();
     let results = std::thread::scope(|scope| {
         let start = |_| {
             let twin = model.twin();
             let work = &work;
             scope.spawn(move || {
-                // It belongs to the thread, as does what follows.
-                tch::set_num_threads(1);
+                let _one = OneThread::begin();
                 let _guard = tch::no_grad_guard();
                 work(&twin)
             })
