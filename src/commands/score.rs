@@ -54,7 +54,7 @@ pub fn run(args: ScoreArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     output::check_distinct(&places, &[("a file to score", &args.files)])?;
     if places.iter().any(|(_, path)| path.is_some()) {
         // It costs a model nothing to find out now.
-        let documents = Files::find(&args.files, &file.layout)?.read().map_or(0, |(documents, _)| documents.len());
+        let documents = files.documents();
         for place in [&out, &show].into_iter().filter(|_| documents > 1) {
             place.of_several()?;
         }

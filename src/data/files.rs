@@ -20,6 +20,8 @@ pub struct Files {
     /// Names, and the files that go by them.
     files: Vec<(String, SourceFile)>,
     next: usize,
+    /// What [`Self::documents`] has read already.
+    ahead: Option<(Dataset, u64)>,
     /// What could not be used so far, and why.
     pub skipped: Vec<Skipped>,
 }
@@ -38,7 +40,7 @@ impl Files {
             let what = sources.first().map_or(Path::new(""), PathBuf::as_path);
             return Err(Error::file(what, "has no file in it that can be read"));
         }
-        Ok(Files { layout: layout.clone(), files, next: 0, skipped: found.skipped })
+        Ok(Files { layout: layout.clone(), files, next: 0, ahead: None, skipped: found.skipped })
     }
 
     /// Lets every file go by its path below its source, or by its name where it is a source itself. Fails where two
@@ -75,9 +77,18 @@ impl Files {
         self.files.iter().map(|(_, file)| file.size).sum()
     }
 
+    /// How many documents [`Self::read`] gives next. They are read now, and not again then.
+    pub fn documents(&mut self) -> usize {
+        self.ahead = self.read();
+        self.ahead.as_ref().map_or(0, |(documents, _)| documents.len())
+    }
+
     /// The next files, encoded, and their bytes on the disk; nothing after the last. Of an archive, each document in
     /// it is an item. Where none of them can be used, the data set is empty.
     pub fn read(&mut self) -> Option<(Dataset, u64)> {
+        if let Some(ahead) = self.ahead.take() {
+            return Some(ahead);
+        }
         let rest = self.files.get(self.next..).filter(|rest| !rest.is_empty())?;
         let (mut bytes, mut count) = (0, 0);
         while count < rest.len().min(FILES) && (count == 0 || bytes + rest[count].1.size <= BYTES) {
