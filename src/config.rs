@@ -151,23 +151,7 @@ impl DataConfig {
     fn validate(&self, model: &ModelConfig) -> Result<()> {
         let layout = self.layout()?;
         let adapter = layout.adapter();
-        if let Some(length) = adapter.sequence_len()
-            && !length.is_multiple_of(model.context)
-        {
-            let reason = format!(
-                "is {}, but one {} of this layout is {length} bytes, which it must be or divide",
-                model.context,
-                layout.modality()
-            );
-            return Err(Error::config("model.context", reason));
-        }
-        if let Layout::Audio(sound) = &layout
-            && !model.context.is_multiple_of(sound.bytes_per_frame())
-        {
-            let (context, frame) = (model.context, sound.bytes_per_frame());
-            let reason = format!("is {context}, but one frame of this sound is {frame} bytes, which must divide it");
-            return Err(Error::config("model.context", reason));
-        }
+        layout.check_context(model.context)?;
         if !(self.weight > 0.0 && self.weight.is_finite()) {
             return Err(Error::config("data.weight", format!("is {}, expected a number above 0", self.weight)));
         }

@@ -70,8 +70,7 @@ def archive(args: argparse.Namespace, model: Path, task: str, files: list[Path])
     made = call(args, "compress", *flags, "--no-verify", "--json", "--force", "--out", packed, *files)
     began = time.monotonic()
     call(args, "decompress", "--model", model, "--threads", args.threads, "--json", "--out", back, packed)
-    restored = {path.name: path for path in ([back] if back.is_file() else back.rglob("*")) if path.is_file()}
-    same = [filecmp.cmp(file, back if len(files) == 1 else restored[file.name], shallow=False) for file in files]
+    same = [filecmp.cmp(file, back / file.name if back.is_dir() else back, shallow=False) for file in files]
     if not all(same):
         raise SystemExit(f"{task}: {same.count(False)} files did not come back")
     seconds_back = time.monotonic() - began

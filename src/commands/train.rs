@@ -131,8 +131,8 @@ fn check_folder(folder: &Path, config: &RunConfig, args: &TrainArgs) -> anyhow::
     }
     let folder_name = folder.display();
     // A run that was killed before its first checkpoint has none, but maybe a part of one.
-    let checkpoints = fs::read_dir(folder.join("checkpoints")).into_iter().flatten().flatten();
-    if checkpoints.into_iter().any(|entry| !entry.file_name().to_string_lossy().starts_with(".step_")) {
+    let mut checkpoints = fs::read_dir(folder.join("checkpoints")).into_iter().flatten().flatten();
+    if checkpoints.any(|entry| !entry.file_name().to_string_lossy().starts_with(".step_")) {
         bail!("{folder_name}: holds a run; --resume continues it, --force starts anew, --out names another");
     }
     let same = fs::read_to_string(folder.join("config.toml")).is_ok_and(|text| text == config.to_toml());

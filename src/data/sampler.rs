@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::split::cut_unit;
 use super::{Dataset, Permutation};
 use crate::modality::Adapter;
 use crate::{Error, Result};
@@ -71,9 +70,9 @@ impl LoaderConfig {
 ///
 /// Where a layout fixes the length of its sequences (pictures), an item is a sequence. Else the items form one stream
 /// (with [`END`] after each that ends a document, where the vocabulary has it), read as a ring and cut into windows of
-/// the context from a phase that changes each epoch, a whole number of frames where they are sound. n is the stream's length over the context, rounded up: an epoch
-/// shows every symbol once, and fewer than a window of them twice. A stream shorter than the context is one padded
-/// window.
+/// the context from a phase that changes each epoch, a whole number of frames where they are sound. n is the stream's
+/// length over the context, rounded up: an epoch shows every symbol once, and fewer than a window of them twice. A
+/// stream shorter than the context is one padded window.
 ///
 /// Nothing in memory grows with the number of items: the order is a [`Permutation`], and a place in the stream is found
 /// in the shards' indexes.
@@ -111,22 +110,15 @@ impl Sampler {
             let reason = "the data set has no items: name files for this split, or prepare more data";
             return Err(Error::Usage(reason.to_owned()));
         }
-        let sequence_len = dataset.layout().adapter().sequence_len();
-        if let Some(len) = sequence_len.filter(|len| !len.is_multiple_of(context)) {
-            let reason =
-                format!("is {context}, but one item of the data set is {len} bytes, which it must be or divide");
-            return Err(Error::config("model.context", reason));
-        }
-        let unit = cut_unit(dataset.layout()).unwrap_or(1);
-        if !context.is_multiple_of(unit) {
-            let reason = format!("is {context}, but one frame of the data set is {unit} bytes, which must divide it");
-            return Err(Error::config("model.context", reason));
-        }
+        let layout = dataset.layout();
+        layout.check_context(context)?;
+        let unit = layout.cut_unit().unwrap_or(1) as u64;
+        let sequence_len = layout.adapter().sequence_len();
         let len = dataset.stream_len(vocab == 257);
         // How many sequences an item of fixed length is.
         let parts = sequence_len.map(|len| (len / context) as u64);
         let n = parts.map_or(len.div_ceil(context as u64), |parts| dataset.len() as u64 * parts);
-        Ok(Sampler { dataset, config, mirror: None, parts, unit: unit as u64, len, n })
+        Ok(Sampler { dataset, config, mirror: None, parts, unit, len, n })
     }
 
     /// From now on half of the sequences, which ones an epoch and the seed decide, are turned left to right. Fails

@@ -77,19 +77,10 @@ impl FromStr for Split {
     }
 }
 
-/// The bytes of an indivisible unit of a layout whose documents can be cut; `None` where a document is one sequence.
-pub(super) fn cut_unit(layout: &Layout) -> Option<usize> {
-    match layout {
-        Layout::Text(_) | Layout::Bytes(_) => Some(1),
-        Layout::Audio(layout) => Some(layout.bytes_per_frame()),
-        Layout::Image(_) => None,
-    }
-}
-
 /// Cuts a document of `len` bytes, in order, into 90 % train, 5 % valid and 5 % test (the convention of enwik8), where
 /// the layout can be cut and the document is longer than `cut_over` (0: never). Pieces without bytes are left out.
 pub(super) fn cut(len: u64, layout: &Layout, cut_over: u64) -> Option<Vec<(Split, Range<u64>)>> {
-    let unit = cut_unit(layout)? as u64;
+    let unit = layout.cut_unit()? as u64;
     if cut_over == 0 || len <= cut_over {
         return None;
     }

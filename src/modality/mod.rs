@@ -215,6 +215,31 @@ impl Layout {
         }
     }
 
+    /// The bytes that stay together where documents can be cut: a frame of sound, else one. None where a document is
+    /// one sequence.
+    pub(crate) fn cut_unit(&self) -> Option<usize> {
+        match self {
+            Layout::Text(_) | Layout::Bytes(_) => Some(1),
+            Layout::Audio(layout) => Some(layout.bytes_per_frame()),
+            Layout::Image(_) => None,
+        }
+    }
+
+    /// Whether sequences of `context` bytes are documents, or whole parts of them; the error names the key.
+    pub(crate) fn check_context(&self, context: usize) -> Result<()> {
+        let fail = |rule: String| Err(Error::config("model.context", format!("is {context}, but one {rule}")));
+        let modality = self.modality();
+        match (self.adapter().sequence_len(), self.cut_unit()) {
+            (Some(len), _) if !len.is_multiple_of(context) => {
+                fail(format!("{modality} of this layout is {len} bytes, which it must be or divide"))
+            }
+            (_, Some(unit)) if !context.is_multiple_of(unit) => {
+                fail(format!("frame of this {modality} is {unit} bytes, which must divide it"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What turns files into bytes of this layout and back, within the default limits.
     pub fn adapter(&self) -> Box<dyn Adapter> {
         self.adapter_within(&Limits::default())

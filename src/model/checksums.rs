@@ -10,7 +10,7 @@ use crate::error::IoContext;
 use crate::{Error, Result};
 
 /// The file's name.
-pub const CHECKSUMS: &str = "checksums.json";
+const CHECKSUMS: &str = "checksums.json";
 
 /// Writes the sums of all files that a folder holds.
 pub fn write(folder: &Path) -> Result<()> {

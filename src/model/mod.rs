@@ -7,7 +7,7 @@ mod attention;
 mod block;
 pub(crate) mod cache;
 mod check;
-pub mod checksums;
+pub(crate) mod checksums;
 mod config;
 mod cost;
 mod encoder;

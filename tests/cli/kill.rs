@@ -33,8 +33,8 @@ fn train(out: &Path, settings: &[&str]) -> Command {
 }
 
 fn has_checkpoint(run: &Path) -> bool {
-    let entries = fs::read_dir(run.join("checkpoints")).into_iter().flatten().flatten();
-    entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("step_"))
+    let mut entries = fs::read_dir(run.join("checkpoints")).into_iter().flatten().flatten();
+    entries.any(|entry| entry.file_name().to_string_lossy().starts_with("step_"))
 }
 
 #[test]

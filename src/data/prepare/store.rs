@@ -84,7 +84,7 @@ impl Store<'_> {
             }
         };
         // Pieces end between the units of the layout.
-        let most = split::cut_unit(self.layout).map_or(len, |unit| ITEM_BYTES / unit as u64 * unit as u64).max(1);
+        let most = self.layout.cut_unit().map_or(len, |unit| ITEM_BYTES / unit as u64 * unit as u64).max(1);
         let mut pieces = 0;
         self.half = true;
         for (split, range) in parts {
@@ -162,7 +162,7 @@ fn warnings(manifest: &Manifest) -> Vec<String> {
     if empty.is_empty() {
         return Vec::new();
     }
-    let remedy = match split::cut_unit(manifest.layout()) {
+    let remedy = match manifest.layout().cut_unit() {
         None => "",
         Some(_) => ", or lower data.cut_over, so that documents are cut",
     };
