@@ -18,4 +18,4 @@ pub use metrics::{Metric, Speed};
 pub use observer::{Event, Observer, Outcome};
 pub use optimizer::Optimizer;
 pub use schedule::learning_rate;
-pub use trainer::{Lap, Trainer};
+pub use trainer::{Lap, Trainer, batches};

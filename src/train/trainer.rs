@@ -247,15 +247,7 @@ impl Trainer {
 
     /// The loader at the run's position.
     pub fn loader(&self) -> Result<Loader> {
-        let model = &self.config.model;
-        let rows = self.config.train.rows(model);
-        let loading = LoaderConfig::new(model.context, rows, model.vocab, self.state.seed);
-        let mut parts = Vec::new();
-        for (dataset, data) in self.train.iter().zip(self.config.data.parts()) {
-            let sampler = Sampler::new(Arc::clone(dataset), loading)?;
-            parts.push((if data.flip { sampler.mirrored()? } else { sampler }, data.weight));
-        }
-        let mixture = Mixture::new(parts, self.state.seed)?;
+        let mixture = batches(&self.config, &self.train)?;
         Loader::new(mixture, self.state.next_batch, self.config.train.loader_threads)
     }
 
@@ -410,6 +402,18 @@ impl Trainer {
         let tensors = Tensors { model: &self.model, optimizer: &self.optimizer, averages: self.averages.as_ref() };
         Snapshot::take(&self.config.data.layout()?, tensors, &self.state)
     }
+}
+
+/// All batches of a run, of what `[data]` and each `[[data.mix]]` name.
+pub fn batches(config: &RunConfig, train: &[Arc<Dataset>]) -> Result<Mixture> {
+    let model = &config.model;
+    let loading = LoaderConfig::new(model.context, config.train.rows(model), model.vocab, config.train.seed);
+    let mut parts = Vec::new();
+    for (dataset, data) in train.iter().zip(config.data.parts()) {
+        let sampler = Sampler::new(Arc::clone(dataset), loading)?;
+        parts.push((if data.flip { sampler.mirrored()? } else { sampler }, data.weight));
+    }
+    Mixture::new(parts, config.train.seed)
 }
 
 /// Time between two lines of metrics, without what lies between steps (evaluation, samples, checkpoints).
