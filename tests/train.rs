@@ -54,9 +54,12 @@ fn text(seed: u64, bytes: usize) -> Vec<u8> {
     text
 }
 
+/// A file that is there already stays.
 fn dataset(folder: &Path, name: &str, seed: u64, bytes: usize) -> Dataset {
     let path = folder.join(name);
-    fs::write(&path, text(seed, bytes)).unwrap();
+    if !path.exists() {
+        fs::write(&path, text(seed, bytes)).unwrap();
+    }
     Dataset::from_files(&[path], &run_config().data.layout().unwrap()).unwrap()
 }
 
@@ -114,8 +117,9 @@ fn tensors(run: &Path, file: &str) -> HashMap<String, Tensor> {
 }
 
 /// Stops after each of these numbers of steps, and goes on. Gives the lines of metrics.
-fn resumed_equals_whole(config: &RunConfig, stops: &[u64], files: &[&str]) -> String {
+fn resumed_equals_whole(config: &RunConfig, train: &[u8], stops: &[u64], files: &[&str]) -> String {
     let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("train.txt"), train).unwrap();
     let (whole, pieces) = (root.path().join("whole"), root.path().join("pieces"));
     train_as(config, &whole, root.path(), None, false);
     for (i, &stop) in stops.iter().enumerate() {
@@ -135,7 +139,12 @@ fn resumed_equals_whole(config: &RunConfig, stops: &[u64], files: &[&str]) -> St
 fn a_resumed_run_equals_one_that_never_stopped() {
     let _alone = alone();
     // Inside a log interval, at an evaluation, on a checkpoint, and after the last evaluation.
-    resumed_equals_whole(&run_config(), &[7, 1, 2, 12], &["checkpoints/latest/optimizer.safetensors"]);
+    resumed_equals_whole(
+        &run_config(),
+        &text(1, 20_000),
+        &[7, 1, 2, 12],
+        &["checkpoints/latest/optimizer.safetensors"],
+    );
 }
 
 #[test]
@@ -145,15 +154,19 @@ fn so_does_one_with_muon_averages_frozen_levels_and_sudden_rises() {
     config.train.optimizer = OptimizerKind::Muon;
     config.train.ema = 0.9;
     config.train.freeze_levels = vec![0];
-    // Two standard deviations are no rare thing; rises count after 50 steps.
-    config.train.spike_sigma = 2.0;
     config.train.log_every = 11;
     config.train.max_steps = 150;
     config.train.eval_every = 40;
+    // An epoch is 39 steps, in one or two of which there is what nobody can predict.
+    let mut train = text(1, 20_000);
+    for (i, byte) in train[7000..7400].iter_mut().enumerate() {
+        *byte = ((i * i * 7919) >> 3) as u8;
+    }
+    config.train.spike_sigma = 2.0;
     let files = ["checkpoints/latest/optimizer.safetensors", "checkpoints/latest/raw.safetensors"];
-    let metrics = resumed_equals_whole(&config, &[57, 1, 30, 4, 40], &files);
+    let metrics = resumed_equals_whole(&config, &train, &[57, 1, 30, 4, 40], &files);
     let spikes = metrics.lines().filter(|line| line.contains("\"spike\"")).count();
-    assert!(spikes >= 3, "{metrics}");
+    assert!(spikes >= 2, "{metrics}");
 }
 
 #[test]

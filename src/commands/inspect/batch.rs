@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use megabyte::RunConfig;
 use megabyte::data::{self, Dataset, Split};
 use megabyte::progress::Progress;
 use megabyte::train::batches;
-use megabyte::{Error, RunConfig};
 use serde_json::json;
 
 use super::Report;
