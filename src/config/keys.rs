@@ -321,8 +321,12 @@ pub fn json_schema() -> Value {
     }
     let data = &mut schema["definitions"]["DataConfig"];
     data["additionalProperties"] = json!(false);
+    // What a file has to have may stand in the one that it extends.
+    data["required"] = json!([]);
+    schema["definitions"]["ModelConfig"]["required"] = json!([]);
+    schema["required"] = json!([]);
     for (name, property) in keys {
-        data["properties"][name] = property;
+        schema["definitions"]["DataConfig"]["properties"][name] = property;
     }
     for (name, definition) in types {
         schema["definitions"][name] = definition;

@@ -46,7 +46,7 @@ impl std::str::FromStr for Dtype {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimizerKind {
-    /// Adam with decoupled weight decay on matrices.
+    /// A fused AdamW: Adam with decoupled weight decay on matrices.
     AdamW,
 }
 
@@ -60,7 +60,7 @@ pub enum Schedule {
     Cosine,
     /// `lr` to the end.
     Constant,
-    /// Warm-up, stable, decay: `lr`, and over the last `decay_steps` a straight line to `lr · final_lr` (Hu et al. 2024,
+    /// Warm-up, stable, decay: `lr` for long, and over the last `decay_steps` a straight line to `lr · final_lr` (Hu et al. 2024,
     /// arXiv 2404.06395), which can begin at any checkpoint.
     Wsd,
 }

@@ -73,8 +73,8 @@ fn an_error_names_the_file_that_the_key_stands_in() {
     let level = "extends = \"base.toml\"\n[[model.level]]\nunit = 1\nn_embd = 8\nn_layer = 1\n";
     write(&folder, "child.toml", level);
     refused(&child, &[&format!("{}: line 2: `model.level.0.n_head`", child.display()), "missing"]);
-    write(&folder, "child.toml", "[data]\nextends = \"base.toml\"\n");
-    refused(&child, &["line 2", "`data.extends`", "`extends`"]);
+    write(&folder, "child.toml", "[data]\nmodality = \"text\"\nextends = \"base.toml\"\n");
+    refused(&child, &["line 3", "`data.extends`", "`extends`"]);
 }
 
 #[test]

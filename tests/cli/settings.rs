@@ -211,7 +211,7 @@ fn unknown_keys_are_told_with_what_may_be_meant() {
         ("train=1", ["`train`", "a section"]),
         ("model.level=1", ["`model.level`", "[[model.level]]"]),
         ("train.lr.x=1", ["train.lr.x", "not a section"]),
-        ("data.wdth=1", ["data.wdth", "\"text\""]),
+        ("data.wdth=1", ["`data.wdth`", "did you mean `data.width`?"]),
         ("data.mix=[{modality=\"image\", rate=3}]", ["`data.mix.0.rate`", "\"audio\""]),
         ("data.mix=[{modality=\"image\", width=0}]", ["`data.mix.0.width`", "1 to 8192"]),
         ("nonsense", ["--set nonsense", "key=value"]),
@@ -238,7 +238,7 @@ fn prepare_and_inspect_check_the_layout_too() {
     prepare("film", "data.width=4").fails(2, &["data.modality", "film", "\"image\""]);
     prepare("image", "data.width=0").fails(2, &["data.width"]);
     prepare("image", "data.sheet=[0, 4]").fails(2, &["data.sheet"]);
-    prepare("image", "data.wdth=4").fails(2, &["wdth", "`width`"]);
+    prepare("image", "data.wdth=4").fails(2, &["`data.wdth`", "`data.width`"]);
     prepare("image", "train.lr=4").fails(2, &["train.lr", "data.key=value"]);
     run!("prepare", files, "--out", out).fails(2, &["--modality"]);
     run!("inspect", files, "--modality", "film").fails(2, &["film"]);

@@ -24,7 +24,7 @@ pub enum AudioFormat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AudioChannels {
-    /// One: the mean of all channels of the file.
+    /// One channel, the mean of all of the file.
     Mono,
     /// Left and right samples by turns. A mono file is doubled. Of more channels (5.1 and others, in the order of WAV
     /// files), the first two are left and right, and each side is the mean of its own and all others.
