@@ -119,7 +119,7 @@ fn check_changes(changes: &[Change], allowed: bool, folder: &Path) -> anyhow::Re
     let remedy = if changes.iter().any(|change| change.refused().is_some()) {
         "leave out what can't change, or begin a run with another --out"
     } else if allowed {
-        say(&format!("changed  {lines}"));
+        say(&format!("changed:{lines}"));
         return Ok(());
     } else {
         "go on with this by --allow-config-change, or without these flags as it is"
