@@ -67,6 +67,7 @@ impl Change {
                 Some("the checkpoint names a place in the data by batches of this size")
             }
             ["train", "optimizer"] => Some("the checkpoint has the state of the other optimizer"),
+            ["train", "init_from"] => Some("it says what the run began with"),
             ["train", "freeze_levels"] => Some("the checkpoint has an optimizer's state for the levels that learn"),
             // The decay may change, but an average can't begin on the way, nor end.
             ["train", "ema"] if is_off(self.from.as_ref()) != is_off(self.to.as_ref()) => {
@@ -153,6 +154,7 @@ mod tests {
             "train.micro_batch",
             "train.optimizer",
             "train.freeze_levels",
+            "train.init_from",
         ] {
             assert!(any(key), "{key}");
         }

@@ -28,6 +28,7 @@ unsafe extern "C" {
         found_inf: *const C_tensor,
     ) -> *mut c_char;
     fn mb_total_norm(tensors: *const *const C_tensor, n: usize, out: *const C_tensor) -> *mut c_char;
+    fn mb_lerp(tensors: *const *const C_tensor, targets: *const *const C_tensor, n: usize, weight: f64) -> *mut c_char;
     fn mb_clear_gradients(params: *const *const C_tensor, n: usize) -> *mut c_char;
     fn mb_short_attention(
         q: *const C_tensor,
@@ -107,6 +108,14 @@ pub fn total_norm(tensors: &[Tensor], out: &Tensor) -> Result<()> {
     let list = pointers(tensors);
     // SAFETY: `list` holds `len` pointers to live tensors; `out` is a live tensor that the shim writes through torch.
     check(unsafe { mb_total_norm(list.as_ptr(), list.len(), out.as_ptr()) })
+}
+
+/// Moves each of `tensors` towards the one of `targets` at its place, by `weight` of the way.
+pub fn lerp(tensors: &[Tensor], targets: &[Tensor], weight: f64) -> Result<()> {
+    assert_eq!(tensors.len(), targets.len(), "every tensor has a target");
+    let (list, to) = (pointers(tensors), pointers(targets));
+    // SAFETY: two lists of as many pointers to live tensors; the shim keeps none of them.
+    check(unsafe { mb_lerp(list.as_ptr(), to.as_ptr(), list.len(), weight) })
 }
 
 /// Makes every parameter's gradient undefined, so that the next backward pass stores instead of adding.

@@ -53,11 +53,19 @@ impl Log {
         self.events.flush()
     }
 
+    /// Writes a line about a sudden rise of the loss.
+    pub fn spike(&mut self, metric: &Metric) -> Result<()> {
+        self.metrics.write(metric)
+    }
+
     /// Writes a line of evaluation.
     pub fn valid(&mut self, metric: &Metric) -> Result<()> {
         self.metrics.write(metric)?;
-        if let Metric::Valid { step, bits_per_byte, .. } = *metric {
+        if let Metric::Valid { step, bits_per_byte, raw_bits_per_byte, .. } = *metric {
             self.events.scalar("valid/bits_per_byte", step, bits_per_byte)?;
+            if let Some(raw) = raw_bits_per_byte {
+                self.events.scalar("valid/raw_bits_per_byte", step, raw)?;
+            }
         }
         self.events.flush()
     }

@@ -1,16 +1,21 @@
 //! Training: the loop and its parts.
 
+mod averages;
 pub mod checkpoint;
 mod config;
 mod log;
+mod losses;
 mod metrics;
+mod observer;
 mod optimizer;
 mod schedule;
 pub mod speed;
 mod trainer;
 
 pub use config::{Dtype, OptimizerKind, Schedule, TrainConfig};
+pub use losses::Course;
 pub use metrics::{Metric, Speed};
-pub use optimizer::AdamW;
+pub use observer::{Event, Observer, Outcome};
+pub use optimizer::Optimizer;
 pub use schedule::learning_rate;
-pub use trainer::{Event, Lap, Observer, Outcome, Trainer};
+pub use trainer::{Lap, Trainer, batches};
