@@ -12,7 +12,7 @@ EXAMPLES := $(basename $(notdir $(wildcard examples/*.rs)))
 FUZZ := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build test examples lint demo bench ablations long density fuzz dist clean
+.PHONY: help setup build test examples docs lint demo bench ablations long density fuzz dist clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -31,6 +31,9 @@ test: setup ## every test, the documentation's examples, and the programs in exa
 
 examples: setup ## run each program in examples/
 	for name in $(EXAMPLES); do echo "== example $$name"; $(CARGO) run --release --quiet --example "$$name"; done
+
+docs: setup ## docs/configuration.md and configs/schema.json from the code
+	UPDATE_DOCS=1 $(CARGO) test --release --test cli the_reference_is_what_the_code_says
 
 lint: setup ## formatting, clippy and documentation, with warnings as errors
 	$(CARGO) fmt --check

@@ -95,6 +95,9 @@ pub struct InspectArgs {
     /// A configuration whose [data] section gives the layout; without a path, what to describe
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// List the keys of configurations: all, those that begin so (train, data.width), or those of a name (lr)
+    #[arg(long, value_name = "PREFIX", num_args = 0..=1, default_missing_value = "", conflicts_with_all = ["path", "config", "overrides"])]
+    pub keys: Option<String>,
     /// Override a key of the layout or of the configuration, such as data.width=32
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
@@ -137,6 +140,9 @@ pub struct TrainArgs {
     /// Continue from the run's latest checkpoint
     #[arg(long)]
     pub resume: bool,
+    /// Continue with another configuration than the run has, which is replaced
+    #[arg(long, requires = "resume")]
+    pub allow_config_change: bool,
     /// Begin with the weights of this run, checkpoint or model folder, as far as names and shapes fit
     #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
     pub init_from: Option<PathBuf>,

@@ -1,20 +1,31 @@
 //! A run's configuration: a TOML file with the sections `[data]`, `[model]`, `[train]` and `[sample]`, of which only
-//! what differs from the defaults is written, and `--set a.b=c` on top.
+//! what differs from the defaults is written, on top of what it extends, and `--set a.b=c` on top of that.
+
+mod change;
+mod check;
+mod keys;
+mod reference;
+mod source;
 
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::IoContext;
 use crate::generate::SampleConfig;
 use crate::modality::{Layout, Limits, Modality};
 use crate::model::ModelConfig;
 use crate::train::TrainConfig;
 use crate::{Error, Result};
+pub use change::{Change, changes};
+pub use keys::{KeyInfo, json_schema, list};
+pub use reference::markdown;
+pub use source::Source;
 
 /// Everything that decides a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(transform = keys::add_extends)]
 pub struct RunConfig {
     /// What is learned.
     pub data: DataConfig,
@@ -29,15 +40,16 @@ pub struct RunConfig {
 }
 
 /// Where the bytes come from and how they are laid out. The layout's own keys stand beside these.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DataConfig {
     /// What the files are.
     pub modality: Modality,
-    /// Files and folders, or folders that `prepare` wrote.
+    /// Files and folders, or one folder that `prepare` wrote; `--data` replaces them. Relative ones are looked up from
+    /// the folder that the program is called in, whatever file names them.
     #[serde(default)]
     pub sources: Vec<PathBuf>,
-    /// Text and audio documents of more bytes than this are cut, in order, into 90 % train, 5 % valid and 5 % test
-    /// (enwik8's convention); shorter ones go whole into the split that their content's hash says. 0: never cut.
+    /// Documents of text, sound or bytes of more bytes than this are cut, in order, into 90 % train, 5 % valid and 5 %
+    /// test (enwik8's convention); shorter ones go whole into the split that their content's hash says. 0: never cut.
     #[serde(default = "default_cut_over")]
     pub cut_over: u64,
     /// Patterns of the names that are used, of files and of what is in archives; none: all. A pattern without `/` is
@@ -45,42 +57,46 @@ pub struct DataConfig {
     /// `**` goes through folders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub include: Vec<String>,
-    /// Patterns of the names that are left out.
+    /// Patterns, like those of `include`, of the names that are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
-    /// The column of Parquet files, and the key of JSON lines, that holds the documents or pictures.
+    /// The column of Parquet files, the key of JSON lines (dotted where it is nested) or the array of `.npz` files that
+    /// holds the documents or pictures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
-    /// Width and height of the pictures where each row of a picture file is a picture of its own.
+    /// `[width, height]`, 1 or more, of the pictures where each row of a picture file is a picture of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sheet: Option<[u32; 2]>,
-    /// Pictures are turned left to right while a model is trained: half of them, others in each epoch.
+    /// Pictures are turned left to right while a model is trained: half of them, others in each epoch. For pictures alone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub flip: bool,
-    /// The share of the batches, relative to that of each `mix`.
+    /// The share of the batches, relative to that of each `mix`; above 0.
     #[serde(default = "one", skip_serializing_if = "is_one")]
+    #[schemars(extend("default" = 1.0))] // which is left out of files
     pub weight: f64,
     /// The layout's keys: see [`Layout`].
     #[serde(flatten)]
+    #[schemars(skip)]
     pub layout: toml::Table,
     /// What is refused as hostile or broken.
     #[serde(default, skip_serializing_if = "DataLimits::is_default")]
     pub limits: DataLimits,
-    /// Other data to train on beside this, each with a modality and a layout of its own. A batch is of one of them.
+    /// Other data to train on beside this: `[[data.mix]]` tables with the keys of `[data]`, each with a modality and a
+    /// layout of its own. A batch is of one of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mix: Vec<DataConfig>,
 }
 
 /// How large things may get before they are refused. They stop broken and hostile files; none changes the bytes of what
 /// is accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataLimits {
-    /// Pixels of a picture.
+    /// Most pixels of a picture, 1 or more.
     pub max_pixels: u64,
-    /// Bytes of one document, once encoded.
+    /// Most bytes of one document, once encoded; 1 or more.
     pub max_document: u64,
-    /// How many times its size an archive may unpack to, beyond its first 64 MiB.
+    /// How many times its size an archive may become, beyond its first 64 MiB; 1 or more.
     pub max_expansion: u64,
 }
 
@@ -93,6 +109,19 @@ impl Default for DataLimits {
 impl DataLimits {
     fn is_default(&self) -> bool {
         *self == DataLimits::default()
+    }
+
+    /// Checks ranges; the error names the dotted key.
+    fn validate(&self) -> Result<()> {
+        let DataLimits { max_pixels, max_document, max_expansion } = self;
+        for (key, value) in
+            [("max_pixels", max_pixels), ("max_document", max_document), ("max_expansion", max_expansion)]
+        {
+            if *value == 0 {
+                return Err(Error::config(format!("data.limits.{key}"), "is 0, allowed is 1 or more"));
+            }
+        }
+        Ok(())
     }
 
     /// Those that adapters know.
@@ -153,11 +182,12 @@ impl DataConfig {
         let adapter = layout.adapter();
         layout.check_context(model.context)?;
         if !(self.weight > 0.0 && self.weight.is_finite()) {
-            return Err(Error::config("data.weight", format!("is {}, expected a number above 0", self.weight)));
+            return Err(Error::config("data.weight", format!("is {}, allowed is above 0", self.weight)));
         }
         if self.flip && adapter.sequence_len().is_none() {
             return Err(Error::config("data.flip", format!("is for pictures, not for {}", layout.modality())));
         }
+        self.limits.validate()?;
         self.check_sheet()
     }
 
@@ -173,24 +203,11 @@ impl DataConfig {
 impl RunConfig {
     /// Reads a TOML file, applies `--set key=value` overrides in order, and validates the whole.
     pub fn load(path: &Path, overrides: &[String]) -> Result<Self> {
-        let text = std::fs::read_to_string(path).at(path)?;
-        let config = if overrides.is_empty() {
-            // Straight from the text, so that an error shows the line.
-            toml::from_str(&text).map_err(|error| Error::config_file(path, error.to_string().trim_end()))?
-        } else {
-            let mut table: toml::Table =
-                toml::from_str(&text).map_err(|error| Error::config_file(path, error.to_string().trim_end()))?;
-            for setting in overrides {
-                set(&mut table, setting)?;
-            }
-            // There is no line to show, but the dotted key.
-            RunConfig::deserialize(table).map_err(|error| {
-                let error = error.to_string().trim_end().replace('\n', " ");
-                Error::config_file(path, format!("with --set: {error}"))
-            })?
-        };
-        config.validate()?;
-        Ok(config)
+        let mut source = Source::read(path)?;
+        for setting in overrides {
+            source.set(setting)?;
+        }
+        source.run_config()
     }
 
     /// The whole configuration as TOML, defaults included.
@@ -204,8 +221,14 @@ impl RunConfig {
         self.train.validate(&self.model)?;
         self.sample.validate()?;
         let mut ends = false;
-        for data in self.data.parts() {
-            data.validate(&self.model)?;
+        for (part, data) in self.data.parts().enumerate() {
+            data.validate(&self.model).map_err(|error| match (part, error) {
+                (1.., Error::Config { key, reason }) => {
+                    // A part of the mixture calls its own keys those of [data].
+                    Error::config(key.replacen("data.", &format!("data.mix.{}.", part - 1), 1), reason)
+                }
+                (_, error) => error,
+            })?;
             ends |= data.layout()?.adapter().ends_with_symbol();
         }
         if self.data.mix.iter().any(|data| !data.mix.is_empty()) {
@@ -221,42 +244,4 @@ impl RunConfig {
         }
         Ok(())
     }
-}
-
-/// Sets `a.b.c=value` in a table; the value is TOML, or a plain string where it isn't. `model.level.0.n_layer`
-/// reaches into an array. Fails on a setting without `=`, and on a key that leads through a value.
-pub fn set(table: &mut toml::Table, setting: &str) -> Result<()> {
-    let Some((key, value)) = setting.split_once('=') else {
-        return Err(Error::Usage(format!("--set {setting}: expected key=value, such as train.lr=1e-3")));
-    };
-    let key = key.trim();
-    let value = value.trim();
-    let parsed = toml::from_str::<toml::Table>(&format!("value = {value}"))
-        .ok()
-        .and_then(|mut parsed| parsed.remove("value"))
-        .unwrap_or_else(|| toml::Value::String(value.to_owned()));
-
-    let mut parts: Vec<&str> = key.split('.').collect();
-    let last = parts.pop().filter(|last| !last.is_empty());
-    let last = last.ok_or_else(|| Error::Usage(format!("--set {setting}: the key is empty")))?;
-    let mut place = table;
-    let mut parts = parts.into_iter();
-    while let Some(part) = parts.next() {
-        let next = place.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-        place = match next {
-            toml::Value::Table(inner) => inner,
-            toml::Value::Array(items) => {
-                let index = parts.next().unwrap_or(last);
-                let count = items.len();
-                let item = index.parse::<usize>().ok().and_then(|index| items.get_mut(index));
-                match item {
-                    Some(toml::Value::Table(inner)) => inner,
-                    _ => return Err(Error::config(key, format!("has no item {index}; there are {count}"))),
-                }
-            }
-            _ => return Err(Error::config(key, format!("can't be set: `{part}` is a value, not a section"))),
-        };
-    }
-    place.insert(last.to_owned(), parsed);
-    Ok(())
 }

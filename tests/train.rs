@@ -169,6 +169,41 @@ fn so_does_one_with_muon_averages_frozen_levels_and_sudden_rises() {
     assert!(spikes >= 2, "{metrics}");
 }
 
+/// Schedule `wsd` goes down over the last 8 steps.
+fn wsd(max_steps: u64) -> RunConfig {
+    let mut config = run_config();
+    config.train = TrainConfig { schedule: Schedule::Wsd, max_steps, decay_steps: 8, ..config.train };
+    config
+}
+
+#[test]
+fn a_decay_can_be_resumed_and_can_begin_at_a_checkpoint() {
+    let _alone = alone();
+    let root = tempfile::tempdir().unwrap();
+    let [whole, stopped, longer] = ["whole", "stopped", "longer"].map(|name| root.path().join(name));
+    train_as(&wsd(24), &whole, root.path(), None, false);
+    // Stopped twice inside the decay, which is from step 16 on.
+    train_as(&wsd(24), &stopped, root.path(), Some(18), false);
+    train_as(&wsd(24), &stopped, root.path(), Some(3), true);
+    train_as(&wsd(24), &stopped, root.path(), None, true);
+    // A run that was to be longer, from its checkpoint at step 16 to 16 + 8.
+    train_as(&wsd(1000), &longer, root.path(), Some(16), false);
+    train_as(&wsd(24), &longer, root.path(), None, true);
+    for file in ["metrics.jsonl", "checkpoints/latest/model.safetensors", "checkpoints/latest/optimizer.safetensors"] {
+        let read = |run: &Path| fs::read(run.join(file)).unwrap();
+        assert!(read(&whole) == read(&stopped), "{file} differs after a stop inside the decay");
+        assert!(read(&whole) == read(&longer), "{file} differs where the decay began at a checkpoint");
+    }
+    // It did go down: without the decay the last steps are others.
+    let metrics = fs::read_to_string(whole.join("metrics.jsonl")).unwrap();
+    let rates: Vec<f64> = metrics
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter_map(|line| line["lr"].as_f64())
+        .collect();
+    assert!(rates.contains(&3e-3) && rates[rates.len() - 1] < 1e-3, "{rates:?}");
+}
+
 #[test]
 fn training_learns_and_keeps_the_best_checkpoint() {
     let _alone = alone();

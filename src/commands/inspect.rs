@@ -1,10 +1,11 @@
-//! `megabyte inspect`: what a path is, or what a configuration asks for.
+//! `megabyte inspect`: what a path is, what a configuration asks for, or which keys it can have.
 
 mod batch;
 mod configuration;
 mod describe;
 mod file;
 mod folder;
+mod keys;
 mod model;
 mod run;
 mod samples;
@@ -64,13 +65,17 @@ impl Report {
 
 /// Runs the verb.
 pub fn run(args: InspectArgs, progress: &dyn Progress) -> anyhow::Result<()> {
+    if let Some(prefix) = &args.keys {
+        return keys::list(prefix, args.json);
+    }
     let report = match (&args.path, &args.config) {
         (Some(path), _) => of_path(path, &args, progress)?,
         (None, Some(config)) => configuration::inspect(config, &args.overrides)?,
         (None, None) => {
-            return Err(
-                Error::Usage("inspect needs a PATH, or --config FILE to describe a configuration".to_owned()).into()
-            );
+            return Err(Error::Usage(
+                "inspect needs a PATH, --config FILE to describe a configuration, or --keys".to_owned(),
+            )
+            .into());
         }
     };
     if args.json { print_json(&report.json) } else { print(report.text.trim_end()) }

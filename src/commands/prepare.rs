@@ -7,10 +7,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use megabyte::Error;
-use megabyte::config::{DataConfig, set};
+use megabyte::config::{DataConfig, Source};
 use megabyte::data::{Existing, Manifest, Skipped, Split};
 use megabyte::progress::Progress;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::output::{print, print_json};
@@ -89,41 +88,37 @@ pub(super) fn data_config(
     config: Option<&Path>,
     overrides: &[String],
 ) -> megabyte::Result<DataConfig> {
-    let mut section = match config {
-        None => toml::Table::new(),
+    let mut source = match config {
+        None => Source::default(),
         Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
-            let whole: Result<toml::Table, _> = toml::from_str(&text);
-            let mut whole = whole.map_err(|error| Error::config_file(path, error.to_string().trim_end()))?;
-            match whole.remove("data") {
-                Some(toml::Value::Table(section)) => section,
-                _ => return Err(Error::config_file(path, "has no [data] section")),
+            let source = Source::read(path)?;
+            if !source.get("data").is_some_and(toml::Value::is_table) {
+                return Err(Error::config_file(path, "has no [data] section"));
             }
+            source
         }
     };
     if let Some(modality) = modality {
-        let given = section.insert("modality".to_owned(), modality.into());
-        if let Some(given) = given.filter(|given| given.as_str() != Some(modality)) {
-            let reason = format!("is {given} in the configuration, but --modality says {modality}: leave one out");
-            return Err(Error::config("data.modality", reason));
+        match source.get("data.modality") {
+            Some(given) if given.as_str() == Some(modality) => {}
+            Some(given) => {
+                let reason = format!("is {given} in the configuration, but --modality says {modality}: leave one out");
+                return Err(Error::config("data.modality", reason));
+            }
+            None => source.set(&format!("data.modality={modality:?}"))?,
         }
     }
     for setting in overrides {
-        let Some(setting) = setting.strip_prefix("data.").filter(|setting| setting.contains('=')) else {
+        if !(setting.starts_with("data.") && setting.contains('=')) {
             let reason = format!("--set {setting}: expected data.key=value, such as data.width=32");
             return Err(Error::Usage(reason));
-        };
-        set(&mut section, setting)?;
+        }
+        source.set(setting)?;
     }
-    if !section.contains_key("modality") {
+    if source.get("data.modality").is_none() {
         return Err(Error::config("data.modality", "is missing: give --modality text, image, audio or bytes"));
     }
-    if let Some(name) = section.get("modality").and_then(toml::Value::as_str) {
-        name.parse::<megabyte::modality::Modality>()?;
-    }
-    let data = DataConfig::deserialize(section).map_err(|error| Error::config("data", error.message().trim()))?;
-    data.layout()?;
-    Ok(data)
+    source.data_config()
 }
 
 /// 1234567 as 1,234,567.

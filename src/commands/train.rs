@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
+use megabyte::config::{Change, changes};
 use megabyte::data::{self, Dataset, Split};
 use megabyte::error::IoContext;
 use megabyte::model::Adopted;
-use megabyte::train::{Event, Metric, Observer, TrainConfig, Trainer};
+use megabyte::train::{Event, Metric, Observer, Trainer, learning_rate};
 use megabyte::{Error, RunConfig};
 
 use super::terminal::{Terminal, say, stopped};
@@ -20,6 +21,10 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let device = device::choose(args.device.as_deref())?;
     let folder = run_folder(&args)?;
     let config = configuration(&args, &folder)?;
+    let began = if args.resume { Some(RunConfig::load(&folder.join("config.toml"), &[])?) } else { None };
+    if let Some(began) = &began {
+        check_changes(&changes(began, &config), args.allow_config_change, &folder)?;
+    }
     check_folder(&folder, &config, &args)?;
 
     if config.data.sources.is_empty() {
@@ -52,6 +57,9 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     }
     output::write(&folder.join("config.toml"), config.to_toml().as_bytes())?;
     describe(&trainer, &config, &device::name(device));
+    if let Some(began) = &began {
+        warn_of_jump(began, &config, &trainer);
+    }
 
     let mut watch = Watch::new(terminal.is_live(), &config, trainer.state().step);
     let outcome = trainer.train(&mut watch)?;
@@ -100,34 +108,40 @@ fn configuration(args: &TrainArgs, folder: &Path) -> anyhow::Result<RunConfig> {
     for source in config.data.sources.iter_mut().chain(mixed) {
         *source = std::path::absolute(&*source).at(&*source)?;
     }
-    if args.resume {
-        let mut began = RunConfig::load(&of_run, &[])?;
-        if args.config.is_none() {
-            // What may change on the way; the rest decides what the numbers in a checkpoint mean.
-            let TrainConfig { bytes_per_step, micro_batch, seed, .. } = began.train;
-            began.train = TrainConfig { bytes_per_step, micro_batch, seed, ..config.train.clone() };
-            began.sample = config.sample;
-        }
-        check_same(&config, &began, folder)?;
-    }
     Ok(config)
 }
 
-/// A run goes on with the configuration that it began with.
-fn check_same(asked: &RunConfig, began: &RunConfig, folder: &Path) -> anyhow::Result<()> {
-    let (asked, began) = (asked.to_toml(), began.to_toml());
-    if asked != began {
-        let lines = |of: &str, other: &str| -> String {
-            of.lines().filter(|line| !other.lines().any(|o| o == *line)).map(|line| format!("\n  {line}")).collect()
-        };
-        bail!(Error::Usage(format!(
-            "{}: was begun with another configuration\nit has:{}\nthe flags ask for:{}\ngo on without these flags, or choose another --out",
-            folder.display(),
-            lines(&began, &asked),
-            lines(&asked, &began)
-        )));
+/// A run goes on with the configuration that it has, or where that is allowed with another one that its checkpoint suits.
+fn check_changes(changes: &[Change], allowed: bool, folder: &Path) -> anyhow::Result<()> {
+    if changes.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let lines: String = changes
+        .iter()
+        .map(|change| match change.refused() {
+            Some(reason) => format!("\n  {change}   can't change: {reason}"),
+            None => format!("\n  {change}"),
+        })
+        .collect();
+    let remedy = if changes.iter().any(|change| change.refused().is_some()) {
+        "leave out what can't change, or begin a run with another --out"
+    } else if allowed {
+        say(&format!("changed:{lines}"));
+        return Ok(());
+    } else {
+        "go on with this by --allow-config-change, or without these flags as it is"
+    };
+    bail!(Error::Usage(format!("{}: has another configuration:{lines}\n{remedy}", folder.display())))
+}
+
+/// Says so where the learning rate is another one than the run would have had at its next step.
+fn warn_of_jump(began: &RunConfig, config: &RunConfig, trainer: &Trainer) {
+    let state = trainer.state();
+    let rate = |config: &RunConfig| learning_rate(&config.train, state.step, state.minutes);
+    let (before, now) = (rate(began), rate(config));
+    if (now - before).abs() > 0.01 * now.max(before) {
+        say(&format!("warning: the learning rate jumps from {before:.3e} to {now:.3e} at step {}", state.step));
+    }
 }
 
 /// Refuses a folder that holds what a fresh run would replace, unless forced. A run that failed before its first

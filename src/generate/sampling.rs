@@ -2,23 +2,24 @@
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
 /// The keys of `[sample]`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SampleConfig {
-    /// Logits are divided by it; 0 always takes the likeliest byte.
+    /// Logits are divided by it; 0 or more, and 0 always takes the likeliest byte.
     pub temperature: f64,
-    /// Only the K likeliest; 0 is all.
+    /// Only the K likeliest bytes; 0: all.
     pub top_k: usize,
-    /// Only the likeliest that make up this probability; 1 is all.
+    /// Only the likeliest bytes that make up this probability, above 0 to 1; 1: all.
     pub top_p: f64,
-    /// Only those at least this times as likely as the likeliest; 0 is all.
+    /// Only bytes at least this times as likely as the likeliest, 0 to below 1; 0: all.
     pub min_p: f64,
-    /// Same seed, same bytes.
+    /// The generator's seed: the same seed draws the same bytes.
     pub seed: u64,
 }
 
@@ -32,10 +33,7 @@ impl SampleConfig {
     /// Checks ranges; the error names the dotted key.
     pub fn validate(&self) -> Result<()> {
         if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            return Err(Error::config(
-                "sample.temperature",
-                format!("is {}, allowed is 0 and above", self.temperature),
-            ));
+            return Err(Error::config("sample.temperature", format!("is {}, allowed is 0 or more", self.temperature)));
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return Err(Error::config("sample.top_p", format!("is {}, allowed is above 0 to 1", self.top_p)));

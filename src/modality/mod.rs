@@ -18,6 +18,7 @@ use std::fmt;
 use std::io::{Cursor, Read, Seek, Write};
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -30,10 +31,10 @@ pub use layout::{
 };
 
 /// What kind of content the bytes are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Modality {
-    /// Text; documents end with an end-of-sequence symbol.
+    /// Characters; documents end with an end-of-sequence symbol.
     Text,
     /// Pictures of one size, one picture a sequence.
     Image,

@@ -19,11 +19,17 @@ impl ModelConfig {
             format!("is {}, allowed is 256 (bytes) or 257 (bytes and end of sequence)", self.vocab),
         )?;
         check(!self.levels.is_empty(), "model.level", "is empty: write one [[model.level]] a level, coarse first")?;
-        check((0.0..1.0).contains(&self.dropout), "model.dropout", format!("is {}, allowed is 0 to 1", self.dropout))?;
-        check(self.norm_eps > 0.0 && self.norm_eps.is_finite(), "model.norm_eps", "must be above 0")?;
-        check(self.init_std > 0.0 && self.init_std.is_finite(), "model.init_std", "must be above 0")?;
-        check(self.ffn_mult >= 0.1 && self.ffn_mult <= 64.0, "model.ffn_mult", "must be 0.1 to 64")?;
-        check(self.rotary_base > 1.0 && self.rotary_base.is_finite(), "model.rotary_base", "must be above 1")?;
+        let dropout = self.dropout;
+        check((0.0..1.0).contains(&dropout), "model.dropout", format!("is {dropout}, allowed is 0 to below 1"))?;
+        for (key, value, least) in [
+            ("model.norm_eps", self.norm_eps, 0.0),
+            ("model.init_std", self.init_std, 0.0),
+            ("model.rotary_base", self.rotary_base, 1.0),
+        ] {
+            check(value > least && value.is_finite(), key, format!("is {value}, allowed is above {least}"))?;
+        }
+        let mult = self.ffn_mult;
+        check((0.1..=64.0).contains(&mult), "model.ffn_mult", format!("is {mult}, allowed is 0.1 to 64"))?;
         let linear = self.embedding == Embedding::Linear;
         let byte_dim = self.byte_dim;
         check(
@@ -33,8 +39,9 @@ impl ModelConfig {
         )?;
 
         let patch = self.levels[0].unit;
+        check(patch > 0, "model.level.0.unit", "is 0, allowed is 1 or more")?;
         check(
-            patch > 0 && self.context > 0 && self.context.is_multiple_of(patch),
+            self.context > 0 && self.context.is_multiple_of(patch),
             "model.context",
             format!("is {}, which must be a multiple of the coarsest unit, {patch}", self.context),
         )?;

@@ -1,9 +1,10 @@
 //! What a model is: the keys of `[model]`. Their checks are in `check.rs`, what they cost is in `cost.rs`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The norm before each sub-layer and at the end of each level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Norm {
     /// Mean and variance (the paper's).
@@ -13,7 +14,7 @@ pub enum Norm {
 }
 
 /// The feed-forward layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Ffn {
     /// max(x, 0) (the paper's).
@@ -27,7 +28,7 @@ pub enum Ffn {
 }
 
 /// How a level knows where a unit stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Position {
     /// A learned table added to the byte codes (equation 1).
@@ -39,7 +40,7 @@ pub enum Position {
 }
 
 /// How the bytes of a unit become its vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Embedding {
     /// Narrow codes side by side (equations 1 and 2).
@@ -49,7 +50,7 @@ pub enum Embedding {
 }
 
 /// How a unit's output reaches its children.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Projection {
     /// A slice a child, one matrix for all (equation 4).
@@ -59,19 +60,20 @@ pub enum Projection {
 }
 
 /// One level of the hierarchy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LevelConfig {
-    /// Bytes of a unit.
+    /// Bytes of a unit; divides that of the level above and is smaller, and is 1 at the last level.
     pub unit: usize,
-    /// Width.
+    /// Width, 1 to 65536: a multiple of `n_head`, of `unit` (unless `embedding = "linear"`) and of the number of
+    /// children of a unit (unless `projection = "linear"`).
     pub n_embd: usize,
-    /// Blocks. 0 at the first level: the model is without a global part, and nothing comes from above; 0 at the last:
-    /// without a local part, and bytes follow from their patch alone.
+    /// Transformer blocks, 1 to 1024. 0 at the first level: no global model, patches hear of each other through
+    /// `cross_patch` at most; 0 at the last: no local model, the bytes of a patch follow from the patches before alone.
     pub n_layer: usize,
-    /// Attention heads.
+    /// Attention heads, 1 or more; divides `n_embd`.
     pub n_head: usize,
-    /// Units that a unit attends to, itself included, at the first level; 0 is all before it.
+    /// Units that a unit attends to, itself included; 0: all before it. For the first level.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub window: usize,
 }
@@ -81,39 +83,41 @@ fn is_zero(n: &usize) -> bool {
 }
 
 /// The keys of `[model]`; the defaults are the paper's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
-    /// 256, or 257 where sequences end by themselves (id 256).
+    /// Symbols: 256, or 257 for text and bytes, where a document ends with the symbol 256.
     #[serde(default = "defaults::vocab")]
     pub vocab: usize,
-    /// Bytes of the longest sequence.
+    /// Bytes of the longest sequence, at most 2^30: a multiple of the coarsest unit; for pictures the bytes of one, or a
+    /// divisor of them, which makes several sequences of a picture.
     pub context: usize,
-    /// The norm.
+    /// The norm before each sub-layer and at the end of each level.
     #[serde(default = "defaults::norm")]
     pub norm: Norm,
-    /// Added to the variance.
+    /// Added to the variance; above 0.
     #[serde(default = "defaults::norm_eps")]
     pub norm_eps: f64,
     /// The feed-forward layer.
     #[serde(default = "defaults::ffn")]
     pub ffn: Ffn,
-    /// Width of the feed-forward layer over the level's width.
+    /// Width of the feed-forward layer over the level's width, 0.1 to 64 (two thirds of it for `"swiglu"`, rounded to a
+    /// multiple of 8).
     #[serde(default = "defaults::ffn_mult")]
     pub ffn_mult: f64,
-    /// Biases in matrices and norms.
+    /// Biases in the blocks' matrices and in LayerNorm.
     #[serde(default = "defaults::yes")]
     pub bias: bool,
     /// How a level knows where a unit stands.
     #[serde(default = "defaults::position")]
     pub position: Position,
-    /// Wavelength base of rotary positions.
+    /// Wavelength base of rotary positions; above 1.
     #[serde(default = "defaults::rotary_base")]
     pub rotary_base: f64,
     /// How the bytes of a unit become its vector.
     #[serde(default = "defaults::embedding")]
     pub embedding: Embedding,
-    /// Width of a byte's code where `embedding = "linear"`.
+    /// Width of a byte's code where `embedding = "linear"`, 1 to 65536.
     #[serde(default = "defaults::byte_dim")]
     pub byte_dim: usize,
     /// How a unit's output reaches its children.
@@ -122,24 +126,26 @@ pub struct ModelConfig {
     /// The output matrix is the finest byte table (equation 6).
     #[serde(default = "defaults::yes")]
     pub tie: bool,
-    /// Share of attention weights and sub-layer outputs dropped in training; never embeddings.
+    /// Share of attention weights and sub-layer outputs dropped in training, 0 to below 1; never embeddings. On a CPU,
+    /// dropped attention weights take memory of the square of a level's units: 0 for long sequences.
     #[serde(default = "defaults::dropout")]
     pub dropout: f64,
     /// RMSNorm of queries and keys, a learned gain a head dimension.
     #[serde(default)]
     pub qk_norm: bool,
-    /// Units at the end of the previous parent that the levels below the first attend to as well (section 2.3 of the
-    /// paper, which does not say how many).
+    /// Units at the end of the previous parent that the levels below the first attend to as well, at most those of a
+    /// parent; they use rotary positions then, whatever `position` says (section 2.3 of the paper, which gives no number).
     #[serde(default)]
     pub cross_patch: usize,
-    /// Causal convolutions over the bytes' codes before these become units (section 2.3).
+    /// Causal convolutions of 3, 5 and 7 bytes over the bytes' codes, before these become units (section 2.3).
     #[serde(default)]
     pub conv_encoder: bool,
     /// PerceiverAR (Hawthorne et al. 2022): only this many last bytes go through the blocks, after one that lets them
-    /// attend to the whole context. For one level; 0 is all bytes.
+    /// attend to the whole context, and only these are predicted. For one level; even, and half of it divides
+    /// `context`. 0: all bytes.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub latents: usize,
-    /// Standard deviation of the initial weights, cut at two of them.
+    /// Standard deviation of the initial weights, cut at two of them; above 0.
     #[serde(default = "defaults::init_std")]
     pub init_std: f64,
     /// The levels, coarse first; the last has units of one byte.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::ModelConfig;
@@ -12,7 +13,7 @@ use crate::{Error, Result};
 const MAX_STEP: usize = 1 << 32;
 
 /// The type of matrix work. Master weights, norms, softmax and loss are float32 always.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {
     /// 8 bits of exponent, 8 of fraction.
@@ -44,17 +45,17 @@ impl std::str::FromStr for Dtype {
 }
 
 /// The update rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OptimizerKind {
-    /// Adam with decoupled weight decay on matrices.
+    /// A fused AdamW: Adam with decoupled weight decay on matrices.
     AdamW,
     /// Orthogonal momentum for the matrices of the blocks and between levels, AdamW for all else.
     Muon,
 }
 
 /// The learning rate over the run, after a linear warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Schedule {
     /// A straight line to `lr · final_lr` (the paper's).
@@ -63,82 +64,85 @@ pub enum Schedule {
     Cosine,
     /// `lr` to the end.
     Constant,
-    /// Warm-up, stable, decay: `lr`, and over the last `decay_steps` a straight line to `lr · final_lr` (Hu et al. 2024,
-    /// arXiv 2404.06395). No step before these depends on `max_steps`, so that the decay can begin at any checkpoint.
+    /// Warm-up, stable, decay: `lr` for long, and over the last `decay_steps` a straight line to `lr · final_lr` (Hu et al. 2024,
+    /// arXiv 2404.06395), which can begin at any checkpoint.
     Wsd,
 }
 
 /// The keys of `[train]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
-    /// Optimizer steps.
+    /// Optimizer steps, 1 or more.
     pub max_steps: u64,
-    /// The run also ends after this many minutes of training, and the schedule with it; 0 is no limit. What it
-    /// ends with then depends on the machine's speed.
+    /// The run also ends after this many minutes of training, and the schedule with it; 0: no limit. What comes out
+    /// then depends on the machine's speed.
     pub max_minutes: f64,
-    /// Bytes of one optimizer step, padding included: a multiple of `micro_batch · model.context`.
+    /// Bytes of one optimizer step, padding included, at most 2^32: a multiple of `micro_batch` (at least 1) times
+    /// `model.context`.
     pub bytes_per_step: usize,
-    /// Sequences of one forward pass; 0 is a whole step at once.
+    /// Sequences of one forward pass; gradients of several are added up. 0: a whole step at once.
     pub micro_batch: usize,
-    /// Bytes of a micro-batch that go forward and back together in the levels below the first: less memory for long
-    /// sequences, the same gradients where nothing is dropped; 0 is all.
+    /// Bytes of a micro-batch that go forward and back together below the first level: memory then grows with the
+    /// context at the first level only, and without dropout gradients stay the same (with it, other masks are drawn);
+    /// 0: all. With `cross_patch`, each stretch computes a patch a block of the local model again: keep it well above
+    /// that.
     pub stretch_bytes: usize,
     /// Levels, by their numbers from 0, that keep the inputs of their blocks alone and compute the rest again on the way
-    /// back: less memory, a third more work.
+    /// back: less memory, a third more work there.
     pub checkpoint_levels: Vec<usize>,
     /// The update rule.
     pub optimizer: OptimizerKind,
-    /// Peak learning rate.
+    /// Peak learning rate; above 0.
     pub lr: f64,
-    /// Its course.
+    /// The course of the learning rate over the run, after a linear warm-up.
     pub schedule: Schedule,
-    /// Where the schedule ends, over the peak.
+    /// Where the schedule ends, over the peak, 0 to 1.
     pub final_lr: f64,
     /// Steps of linear warm-up from 0.
     pub warmup_steps: u64,
-    /// Steps at the end in which schedule `wsd` goes down; 0 is a fifth of all.
+    /// Steps at the end in which schedule `"wsd"` goes down, at most `max_steps`; 0: a fifth of `max_steps`.
     pub decay_steps: u64,
-    /// Decoupled weight decay, on matrices.
+    /// Decoupled weight decay, on tensors of two dimensions and more; 0 or more.
     pub weight_decay: f64,
-    /// Decay rates of Adam's averages.
+    /// Decay rates of Adam's averages, 0 to below 1.
     pub betas: [f64; 2],
-    /// Added to the root of Adam's second average.
+    /// Added to the root of Adam's second average; above 0.
     pub eps: f64,
-    /// Decay rate of Muon's momentum.
+    /// Decay rate of Muon's momentum, 0 to below 1.
     pub muon_momentum: f64,
-    /// Gradients are scaled down to this norm; 0 is never.
+    /// Gradients are scaled down to this norm; 0: never. A gradient that is not finite changes nothing.
     pub clip: f64,
-    /// Decay rate of an average of the weights, such as 0.999, which is what is evaluated, sampled from and saved as the
-    /// model; 0 is none.
+    /// Decay rate of an average of the weights, 0 to below 1, such as 0.999, which is what is evaluated, sampled from and
+    /// saved as the model; 0: none.
     pub ema: f64,
     /// A step whose gradients are not finite is skipped; after so many in a row the run ends. 0: it never does.
     pub max_skipped: u64,
-    /// A step whose loss is so many standard deviations above the mean of those before is logged with its batches; 0:
-    /// none is.
+    /// A step whose loss is so many standard deviations (2 or more) above the mean of those before is logged with its
+    /// batches; 0: none is.
     pub spike_sigma: f64,
     /// A model folder, a checkpoint or a run whose weights a new run begins with, as far as names and shapes fit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init_from: Option<PathBuf>,
     /// Levels, by their numbers from 0, whose weights stay as they are.
     pub freeze_levels: Vec<usize>,
-    /// The type of matrix work.
+    /// The type of matrix work. Master weights, norms and loss are float32 always.
     pub dtype: Dtype,
     /// Decides initial weights, data order and dropout.
     pub seed: u64,
-    /// Steps between lines of metrics.
+    /// Steps between lines of metrics, 1 or more.
     pub log_every: u64,
-    /// Steps between evaluations on the valid split; 0 is only at the end.
+    /// Steps between evaluations on the valid split; 0: only at the end.
     pub eval_every: u64,
-    /// Bytes of the valid split that an evaluation reads, about; 0 is all.
+    /// Bytes of the valid split that an evaluation reads, about; 0: all.
     pub eval_bytes: u64,
-    /// Steps between checkpoints; 0 is only at the end.
+    /// Steps between checkpoints; 0: only at the end. A new best one is saved too.
     pub checkpoint_every: u64,
-    /// Checkpoints kept beside the best one.
+    /// Newest checkpoints that are kept, 1 or more; the best one stays as well.
     pub keep_checkpoints: usize,
-    /// Steps between samples; 0 is never.
+    /// Steps between samples; 0: never.
     pub sample_every: u64,
-    /// Threads that read batches ahead.
+    /// Threads that read batches ahead, 1 to 64.
     pub loader_threads: usize,
 }
 
@@ -201,28 +205,34 @@ impl TrainConfig {
         fn check(ok: bool, key: &str, reason: impl ToString) -> Result<()> {
             if ok { Ok(()) } else { Err(Error::config(format!("train.{key}"), reason)) }
         }
-        check(self.max_steps > 0, "max_steps", "must be above 0")?;
-        check(self.max_minutes >= 0.0, "max_minutes", "must not be negative")?;
-        check(self.lr > 0.0 && self.lr.is_finite(), "lr", format!("is {}, which must be above 0", self.lr))?;
+        check(self.max_steps > 0, "max_steps", "is 0, allowed is 1 or more")?;
+        let minutes = self.max_minutes;
+        check(minutes >= 0.0 && minutes.is_finite(), "max_minutes", format!("is {minutes}, allowed is 0 or more"))?;
+        check(self.lr > 0.0 && self.lr.is_finite(), "lr", format!("is {}, allowed is above 0", self.lr))?;
         check((0.0..=1.0).contains(&self.final_lr), "final_lr", format!("is {}, allowed is 0 to 1", self.final_lr))?;
         check(
-            self.decay_steps <= self.max_steps,
+            // Other schedules don't read it.
+            self.schedule != Schedule::Wsd || self.decay_steps <= self.max_steps,
             "decay_steps",
-            format!("is {}, allowed is at most train.max_steps, {}", self.decay_steps, self.max_steps),
+            format!("is {}, allowed is 0 to train.max_steps, {}", self.decay_steps, self.max_steps),
         )?;
-        check(self.weight_decay >= 0.0 && self.weight_decay.is_finite(), "weight_decay", "must be 0 or more")?;
+        let decay = self.weight_decay;
+        check(decay >= 0.0 && decay.is_finite(), "weight_decay", format!("is {decay}, allowed is 0 or more"))?;
         let betas = self.betas.iter().all(|beta| (0.0..1.0).contains(beta));
         check(betas, "betas", format!("are {:?}, allowed is 0 to below 1", self.betas))?;
-        check(self.eps > 0.0 && self.eps.is_finite(), "eps", "must be above 0")?;
+        check(self.eps > 0.0 && self.eps.is_finite(), "eps", format!("is {}, allowed is above 0", self.eps))?;
         let momentum = (0.0..1.0).contains(&self.muon_momentum);
         check(momentum, "muon_momentum", format!("is {}, allowed is 0 to below 1", self.muon_momentum))?;
-        check(self.clip >= 0.0, "clip", "must not be negative")?;
+        let clip = self.clip;
+        check(clip >= 0.0 && clip.is_finite(), "clip", format!("is {clip}, allowed is 0 or more"))?;
         check((0.0..1.0).contains(&self.ema), "ema", format!("is {}, allowed is 0 to below 1", self.ema))?;
         let sigma = self.spike_sigma;
-        check(sigma == 0.0 || sigma >= 2.0, "spike_sigma", format!("is {sigma}, allowed is 0 or at least 2"))?;
-        check(self.log_every > 0, "log_every", "must be above 0")?;
-        check(self.keep_checkpoints > 0, "keep_checkpoints", "must be above 0")?;
-        check((1..=64).contains(&self.loader_threads), "loader_threads", "must be 1 to 64")?;
+        let known = sigma == 0.0 || sigma >= 2.0 && sigma.is_finite();
+        check(known, "spike_sigma", format!("is {sigma}, allowed is 0 or at least 2"))?;
+        check(self.log_every > 0, "log_every", "is 0, allowed is 1 or more")?;
+        check(self.keep_checkpoints > 0, "keep_checkpoints", "is 0, allowed is 1 or more")?;
+        let threads = self.loader_threads;
+        check((1..=64).contains(&threads), "loader_threads", format!("is {threads}, allowed is 1 to 64"))?;
         let levels = model.levels.len();
         check(
             self.checkpoint_levels.iter().all(|&l| l < levels),

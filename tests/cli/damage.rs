@@ -92,7 +92,8 @@ fn a_damaged_checkpoint_is_not_resumed_from() {
     for file in ["state.json", "optimizer.safetensors", "model.safetensors"] {
         let whole = fs::read(latest.join(file)).unwrap();
         fs::write(latest.join(file), &whole[..whole.len() / 2]).unwrap();
-        run!("train", "--out", folder, "--resume", "--set", "train.max_steps=8").fails(1, &[file]);
+        run!("train", "--out", folder, "--resume", "--allow-config-change", "--set", "train.max_steps=8")
+            .fails(1, &[file]);
         fs::write(latest.join(file), whole).unwrap();
     }
     // A byte that only a sum can tell: the error offers the checkpoint before, once `latest` is a link as in the run.
@@ -105,7 +106,7 @@ fn a_damaged_checkpoint_is_not_resumed_from() {
         changed[at] ^= 1;
         fs::write(latest.join(file), &changed).unwrap();
         let before = folder.join("checkpoints/step_00000004");
-        run!("train", "--out", folder, "--resume", "--set", "train.max_steps=8")
+        run!("train", "--out", folder, "--resume", "--allow-config-change", "--set", "train.max_steps=8")
             .fails(1, &[file, "damaged", "CRC-32C", before.to_str().unwrap()]);
         fs::write(latest.join(file), whole).unwrap();
     }
@@ -118,7 +119,18 @@ fn a_damaged_checkpoint_is_not_resumed_from() {
     // Checkpoints of earlier versions have no sums.
     fs::remove_file(latest.join("checksums.json")).unwrap();
     assert_eq!(fs::read(folder.join("metrics.jsonl")).unwrap(), metrics);
-    run!("train", "--out", folder, "--resume", "--set", "train.max_steps=8", "--device", "cpu").ok();
+    run!(
+        "train",
+        "--out",
+        folder,
+        "--resume",
+        "--allow-config-change",
+        "--set",
+        "train.max_steps=8",
+        "--device",
+        "cpu"
+    )
+    .ok();
 }
 
 #[test]

@@ -74,7 +74,8 @@ fn any_files_make_a_model_and_two_modalities_one() {
 
     // Stopped at the third step and continued, it is the same run.
     run!("train", "--config", config, "--out", parts, "--device", "cpu", "--set", "train.max_steps=3").ok();
-    run!("train", "--resume", "--out", parts, "--device", "cpu", "--set", "train.max_steps=6").ok();
+    run!("train", "--resume", "--allow-config-change", "--out", parts, "--device", "cpu", "--set", "train.max_steps=6")
+        .ok();
     assert_eq!(fs::read_to_string(parts.join("metrics.jsonl")).unwrap(), metrics);
     let weights = "checkpoints/latest/model.safetensors";
     assert!(fs::read(parts.join(weights)).unwrap() == fs::read(whole.join(weights)).unwrap());
@@ -87,7 +88,7 @@ fn any_files_make_a_model_and_two_modalities_one() {
 
     // A run that goes on with other data would be another run.
     write(&files, "new.mid", [7; 3000]);
-    run!("train", "--resume", "--out", parts, "--device", "cpu", "--set", "train.max_steps=9")
+    run!("train", "--resume", "--allow-config-change", "--out", parts, "--device", "cpu", "--set", "train.max_steps=9")
         .fails(1, &["was trained on other data"]);
     run!("train", "--config", config, "--out", folder.join("no"), "--device", "cpu", "--set", "data.weight=0")
         .fails(2, &["data.weight"]);

@@ -48,14 +48,25 @@ fn a_full_disk_costs_no_earlier_checkpoint() {
     }
     assert!(whole > 1, "the disk was full too early");
     // With room, the run goes on.
-    run!("train", "--out", copy, "--resume", "--set", "train.keep_checkpoints=1", "--device", "cpu").ok();
+    run!(
+        "train",
+        "--out",
+        copy,
+        "--resume",
+        "--allow-config-change",
+        "--set",
+        "train.keep_checkpoints=1",
+        "--device",
+        "cpu"
+    )
+    .ok();
 }
 
 /// No file may get longer than a small model's weights, so that no checkpoint can be written.
 const LIMITED: &str = r#"
 trap '' XFSZ
 ulimit -f 8
-exec "$PROGRAM" train --out "$RUN" --resume --device cpu --set train.max_steps=12
+exec "$PROGRAM" train --out "$RUN" --resume --allow-config-change --device cpu --set train.max_steps=12
 "#;
 
 #[test]
@@ -83,7 +94,18 @@ fn checkpoints_that_can_not_be_written_cost_no_earlier_one() {
     }
     // With room, it is the run that it would have been.
     for run in [&run, &whole] {
-        run!("train", "--out", run, "--resume", "--device", "cpu", "--set", "train.max_steps=12").ok();
+        run!(
+            "train",
+            "--out",
+            run,
+            "--resume",
+            "--allow-config-change",
+            "--device",
+            "cpu",
+            "--set",
+            "train.max_steps=12"
+        )
+        .ok();
     }
     for file in ["metrics.jsonl", "checkpoints/latest/model.safetensors"] {
         assert!(fs::read(run.join(file)).unwrap() == fs::read(whole.join(file)).unwrap(), "{file} differs");

@@ -20,7 +20,7 @@ fn train(out: &Path, settings: &[&str]) -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_megabyte"));
     program.envs(fixture::environment()).args(["train", "--device", "cpu", "--out"]).arg(out);
     if has_checkpoint(out) {
-        program.arg("--resume");
+        program.args(["--resume", "--allow-config-change"]);
     } else {
         program.arg("--config").arg(&fixture.config).arg("--data").arg(&fixture.prepared);
         program.args(["--set", "train.sample_every=0", "--set", "train.eval_every=5"]);

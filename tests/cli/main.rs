@@ -9,6 +9,7 @@ mod damage;
 mod data;
 mod disk;
 mod eval;
+mod extends;
 mod fixture;
 mod generate;
 mod kill;

@@ -126,20 +126,47 @@ fn a_run_goes_on_only_as_it_began() {
     let Fixture { config, prepared, run, .. } = fixture::text();
     let folder = scratch("other").join("run");
     copy(run, &folder);
-    let resume = |set: &str| run!("train", "--out", folder, "--resume", "--device", "cpu", "--set", set);
+    let resume = |sets: &[&str], flags: &[&str]| {
+        let mut program = crate::command();
+        program.args(["train", "--resume", "--device", "cpu", "--out"]).arg(&folder).args(flags);
+        program.args(sets.iter().flat_map(|set| ["--set", set]));
+        Outcome::of(&mut program)
+    };
+    let allow = ["--allow-config-change"];
+    // Whether by a file or by flags, what is different is told key by key.
     let asked = ["--config", config.to_str().unwrap(), "--data", prepared.to_str().unwrap()];
-    let mut program = crate::command();
-    program.args(["train", "--resume", "--set", "train.lr=1", "--out"]).arg(&folder).args(asked);
-    Outcome::of(&mut program).fails(2, &["another configuration", "lr = 0.01", "lr = 1.0"]);
-    // A model of another shape can't go on, nor other data or batches, and the run is left as it was.
-    for set in ["model.level.0.n_embd=16", "model.level.0.n_layer=2", "data.cut_over=77", "train.seed=77"] {
-        let key = set.split_once('=').unwrap().0.rsplit('.').next().unwrap();
-        resume(set).fails(2, &["another configuration", key]);
+    resume(&["train.lr=0.005"], &asked).fails(2, &["train.lr: 0.01 -> 0.005", "--allow-config-change"]);
+    resume(&["train.lr=0.005", "sample.top_k=3"], &[])
+        .fails(2, &["train.lr: 0.01 -> 0.005", "sample.top_k: 0 -> 3", "--allow-config-change"]);
+    // What its checkpoint is made of can't change, and what may change does not beside it.
+    for set in [
+        "model.level.0.n_embd=16",
+        "model.level.0.n_layer=2",
+        "model.norm_eps=1e-6",
+        "data.cut_over=77",
+        "data.newlines=\"lf\"",
+        "train.seed=77",
+        "train.bytes_per_step=384",
+        "train.micro_batch=1",
+    ] {
+        let key = set.split_once('=').unwrap().0;
+        for flags in [&[][..], &allow[..]] {
+            resume(&[set, "train.max_steps=8"], flags).fails(2, &[key, "can't change", "train.max_steps: 6 -> 8"]);
+        }
     }
     assert_eq!(fs::read(run.join("config.toml")).unwrap(), fs::read(folder.join("config.toml")).unwrap());
-    // A longer run can.
-    resume("train.max_steps=8").ok();
+    run!("train", "--config", config, "--out", folder, "--allow-config-change").fails(2, &["--resume"]);
+
+    // A longer run can go on where that is allowed, and is then what its configuration says.
+    let longer = resume(&["train.max_steps=8", "model.dropout=0.0"], &allow).ok();
+    for words in ["train.max_steps: 6 -> 8", "model.dropout: 0.1 -> 0.0", "the learning rate jumps from 0"] {
+        assert!(longer.stderr.contains(words), "no `{words}` in {}", longer.stderr);
+    }
     assert!(fs::read_to_string(folder.join("metrics.jsonl")).unwrap().contains("\"step\":8"));
+    let now = fs::read_to_string(folder.join("config.toml")).unwrap();
+    assert!(now.contains("max_steps = 8") && now.contains("dropout = 0.0"), "{now}");
+    resume(&["train.max_steps=8"], &[]).ok();
+    resume(&["train.lr=0.01"], &allow).ok();
 
     run!("train", "--resume").fails(2, &["--out"]);
     run!("train", "--resume", "--out", folder.join("no")).fails(1, &["no", "config.toml"]);

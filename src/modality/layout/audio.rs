@@ -1,11 +1,12 @@
 //! The layout of sound.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
 /// How a sample becomes bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AudioFormat {
     /// 16-bit signed, least significant byte first, as in a WAV file (the paper's).
@@ -20,10 +21,10 @@ pub enum AudioFormat {
 }
 
 /// The channels of a sound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum AudioChannels {
-    /// One: the mean of all channels of the file.
+    /// One channel, the mean of all of the file.
     Mono,
     /// Left and right samples by turns. A mono file is doubled. Of more channels (5.1 and others, in the order of WAV
     /// files), the first two are left and right, and each side is the mean of its own and all others.
@@ -41,17 +42,17 @@ impl AudioChannels {
 }
 
 /// Samples of one rate.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AudioLayout {
-    /// Frames (samples of one channel) a second; other rates are resampled.
+    /// Frames (samples of one channel) a second, 1000 to 384000; other rates are resampled.
     pub rate: u32,
     /// The channels.
     pub channels: AudioChannels,
     /// How a sample becomes bytes.
     pub format: AudioFormat,
     /// Frames at either end whose samples are all below this level are left out. In decibels relative to full scale,
-    /// so negative (-50 is quiet); 0: nothing is left out.
+    /// -120 to 0 (-50 is quiet); 0: nothing is left out.
     pub trim_db: f64,
 }
 

@@ -1,11 +1,12 @@
 //! The layout of pictures.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
 /// Bytes of a pixel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Channels {
     /// Red, green, blue.
@@ -25,7 +26,7 @@ impl Channels {
 }
 
 /// The order in which pixels follow each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Scan {
     /// Row by row.
@@ -39,51 +40,62 @@ pub enum Scan {
 }
 
 /// What happens to a picture whose sides have another ratio than the layout's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Fit {
     /// The largest centred part of the right ratio.
     Crop,
-    /// The whole picture on the background.
+    /// The whole picture, on the background.
     Pad,
     /// Both sides scaled on their own.
     Stretch,
 }
 
 /// How a picture is scaled. Bits per dimension depend on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Filter {
     /// Area average.
     Box,
-    /// Linear.
+    /// Linear interpolation.
     Bilinear,
-    /// Lanczos with three lobes.
+    /// A Lanczos window of three lobes.
     Lanczos,
 }
 
 /// Pixels of one size in a scan order, 8 bits a channel.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(transform = add_size)]
 pub struct ImageLayout {
-    /// Width in pixels.
+    /// Width in pixels, 1 to 8192; pictures are scaled to it.
     pub width: usize,
-    /// Height in pixels.
+    /// Height in pixels, 1 to 8192.
     pub height: usize,
     /// Bytes of a pixel.
     pub channels: Channels,
     /// Order of the pixels.
     pub scan: Scan,
-    /// Side of a patch in pixels, for the patch scan and the nested one.
+    /// Side of a patch in pixels, for the patch scan and the nested one; divides width and height. Units of the model
+    /// are these patches where the coarsest `unit` is its bytes: 4 x 4 pixels of RGB are 48.
     pub patch: usize,
-    /// Side of an inner patch in pixels, for the nested scan.
+    /// Side of an inner patch in pixels, for the nested scan; divides `patch`.
     pub inner: usize,
     /// What happens to pictures of another ratio.
     pub fit: Fit,
     /// How pictures are scaled.
     pub filter: Filter,
-    /// The colour behind transparent pixels and around padded pictures.
+    /// The colour behind transparent pixels and around padded pictures: red, green, blue, 0 to 255.
     pub background: [u8; 3],
+}
+
+/// `size` is a key of configurations and none of the layout: see [`ImageLayout::spell_size_out`].
+fn add_size(schema: &mut schemars::Schema) {
+    let side = || serde_json::json!({ "type": "integer", "minimum": 1, "maximum": 8192 });
+    schema.ensure_object()["properties"]["size"] = serde_json::json!({
+        "description": "`64` or `[64, 48]`: another way to write width and height.",
+        "anyOf": [side(), { "type": "array", "items": side(), "minItems": 2, "maxItems": 2 }],
+    });
 }
 
 impl Default for ImageLayout {

@@ -1,11 +1,12 @@
 //! The layouts of text and of files of any kind.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
 /// What happens to the byte order mark that begins some UTF-8 files.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Bom {
     /// It stays.
@@ -16,7 +17,7 @@ pub enum Bom {
 }
 
 /// What happens to the ends of lines.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Newlines {
     /// They stay.
@@ -27,7 +28,7 @@ pub enum Newlines {
 }
 
 /// Text. By default its bytes as they are. A document ends with the end-of-sequence symbol where the model has one.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TextLayout {
     /// What happens to a byte order mark.
@@ -55,6 +56,6 @@ impl TextLayout {
 }
 
 /// Any file, as it is. It ends with the end-of-sequence symbol where the model has one.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BytesLayout {}
