@@ -28,6 +28,13 @@ unsafe extern "C" {
         found_inf: *const C_tensor,
     ) -> *mut c_char;
     fn mb_total_norm(tensors: *const *const C_tensor, n: usize, out: *const C_tensor) -> *mut c_char;
+    fn mb_histogram(
+        tensors: *const *const C_tensor,
+        n: usize,
+        low: *mut f64,
+        high: *mut f64,
+        counts: *const C_tensor,
+    ) -> *mut c_char;
     fn mb_clear_gradients(params: *const *const C_tensor, n: usize) -> *mut c_char;
     fn mb_short_attention(
         q: *const C_tensor,
@@ -107,6 +114,17 @@ pub fn total_norm(tensors: &[Tensor], out: &Tensor) -> Result<()> {
     let list = pointers(tensors);
     // SAFETY: `list` holds `len` pointers to live tensors; `out` is a live tensor that the shim writes through torch.
     check(unsafe { mb_total_norm(list.as_ptr(), list.len(), out.as_ptr()) })
+}
+
+/// Adds to `counts` (buckets; float64, on the tensors' device) how many elements of all `tensors` together lie in each of
+/// as many equal buckets between the least and the greatest, which it returns; of elements that are all the same, half a
+/// unit below and above. Counts nothing where these are not finite. Waits for the device.
+pub fn histogram(tensors: &[Tensor], counts: &Tensor) -> Result<(f64, f64)> {
+    let list = pointers(tensors);
+    let (mut low, mut high) = (0.0, 0.0);
+    // SAFETY: `list` holds `len` pointers to live tensors; the shim writes two numbers, and `counts` through torch.
+    check(unsafe { mb_histogram(list.as_ptr(), list.len(), &mut low, &mut high, counts.as_ptr()) })?;
+    Ok((low, high))
 }
 
 /// Makes every parameter's gradient undefined, so that the next backward pass stores instead of adding.

@@ -6,8 +6,11 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/aminmax.h>
+#include <ATen/ops/histc.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
+#include <cmath>
 #include <cstring>
 #include <exception>
 #include <omp.h>
@@ -65,6 +68,28 @@ char *mb_total_norm(at::Tensor *const *tensors, size_t n, at::Tensor *out) {
   return guarded([&] {
     auto norms = at::_foreach_norm(list(tensors, n), 2);
     out->copy_(at::linalg_vector_norm(at::stack(norms), 2));
+  });
+}
+
+// Adds to `counts` (float64) how many elements of all the tensors lie in each of as many equal buckets between the
+// least and the greatest, which are written to `low` and `high`, half a unit around where they are one. Where these are
+// not finite, nothing is counted. Two numbers are waited for.
+char *mb_histogram(at::Tensor *const *tensors, size_t n, double *low, double *high, at::Tensor *counts) {
+  return guarded([&] {
+    std::vector<at::Tensor> ends;
+    for (size_t i = 0; i < n; i++) {
+      auto [least, greatest] = at::aminmax(*tensors[i]);
+      ends.push_back(at::stack({least, -greatest}));
+    }
+    auto range = at::stack(ends).amin(0).to(at::kCPU, at::kDouble);
+    *low = range[0].item<double>(), *high = -range[1].item<double>();
+    if (!std::isfinite(*low) || !std::isfinite(*high)) return;
+    if (*low == *high) *low -= 0.5, *high += 0.5;
+    for (size_t i = 0; i < n; i++) {
+      // It counts in the tensor's type: float32 is exact up to 2^24.
+      for (auto &part : tensors[i]->flatten().split(1 << 24))
+        counts->add_(at::histc(part, counts->numel(), *low, *high));
+    }
   });
 }
 

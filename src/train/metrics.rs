@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::levels::LevelNorms;
 use crate::error::IoContext;
 use crate::{Error, Result};
 
@@ -28,6 +29,8 @@ pub enum Metric {
         lr: f64,
         /// Norm of the last step's gradients before clipping.
         grad_norm: f64,
+        /// Of each level, coarse first.
+        levels: Vec<LevelNorms>,
     },
     /// The valid split, or a part of it.
     Valid {
@@ -100,6 +103,12 @@ impl JsonLines {
         self.flush()
     }
 
+    /// Writes to another file from here on, and gives the one before.
+    #[cfg(test)]
+    pub fn swap_file(&mut self, file: File) -> File {
+        std::mem::replace(&mut self.file, file)
+    }
+
     /// Tries once more to write what could not be written.
     pub fn flush(&mut self) -> Result<()> {
         if self.pending.is_empty() {
@@ -142,13 +151,12 @@ mod tests {
         let path = folder.path().join("metrics.jsonl");
         let mut lines = JsonLines::open(&path, 0).unwrap();
         lines.write(&serde_json::json!({"step": 1})).unwrap();
-        let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
-        let whole = std::mem::replace(&mut lines.file, full);
+        let whole = lines.swap_file(OpenOptions::new().append(true).open("/dev/full").unwrap());
         for step in [2, 3] {
             let error = lines.write(&serde_json::json!({"step": step})).unwrap_err().to_string();
             assert!(error.contains("metrics.jsonl") && error.contains("No space"), "{error}");
         }
-        lines.file = whole;
+        lines.swap_file(whole);
         lines.flush().unwrap();
         lines.flush().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n");

@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 mod config;
+mod levels;
 mod log;
 mod metrics;
 mod optimizer;
@@ -10,6 +11,7 @@ pub mod speed;
 mod trainer;
 
 pub use config::{Dtype, OptimizerKind, Schedule, TrainConfig};
+pub use levels::LevelNorms;
 pub use metrics::{Metric, Speed};
 pub use optimizer::AdamW;
 pub use schedule::learning_rate;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
 use super::checkpoint::{Checkpoints, State, restore};
+use super::levels;
 use super::log::Log;
 use super::metrics::{Metric, Speed};
 use super::optimizer::AdamW;
@@ -259,13 +260,15 @@ impl Trainer {
         self.check_finite(loss)?;
         let _ = interval.zero_();
         self.state.interval_bytes = 0;
+        let grad_norm = self.optimizer.grad_norm()?;
         Ok(Metric::Train {
             step: self.state.step,
             bytes: self.state.bytes_seen,
             loss,
             bits_per_byte: loss / std::f64::consts::LN_2,
             lr,
-            grad_norm: self.optimizer.grad_norm()?,
+            grad_norm,
+            levels: levels::norms(&self.model, grad_norm)?,
         })
     }
 
@@ -292,6 +295,10 @@ impl Trainer {
 
     /// Scores held-out data; whether the model is the best so far.
     fn evaluate(&mut self, log: &mut Log, observer: &mut dyn Observer) -> Result<bool> {
+        let histograms = levels::histograms(&self.model, self.optimizer.grad_norm()?)?;
+        if let Err(error) = log.gradients(self.state.step, &histograms) {
+            observer.event(Event::Note(&format!("no histograms at step {}: {error}", self.state.step)));
+        }
         let batch = self.config.train.rows(&self.config.model);
         let options = EvalOptions { batch, limit_bytes: self.config.train.eval_bytes, inference: Inference::Plain };
         let parts = self.valid.iter().map(|valid| evaluate(&self.model, valid, options, &Quiet));
