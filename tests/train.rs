@@ -139,6 +139,35 @@ fn training_learns_and_keeps_the_best_checkpoint() {
     assert!(run.join("checkpoints/best/config.json").is_file());
 }
 
+#[test]
+fn norms_of_levels_are_those_before_clipping_and_of_the_saved_weights() {
+    let _alone = alone();
+    let root = tempfile::tempdir().unwrap();
+    let data = || vec![dataset(root.path(), "train.txt", 1, 2_000)];
+    let first_line = |clip: f64| {
+        let mut config = run_config();
+        config.train = TrainConfig { clip, max_steps: 1, log_every: 1, ..config.train };
+        let run = root.path().join(format!("clip {clip}"));
+        Trainer::new(config, &run, data(), vec![], Device::Cpu, false).unwrap().train(&mut Watch::default()).unwrap();
+        let line: serde_json::Value = serde_json::from_slice(&fs::read(run.join("metrics.jsonl")).unwrap()).unwrap();
+        (run, line)
+    };
+    let ((_, free), (run, clipped)) = (first_line(0.0), first_line(1e-3));
+    let total = clipped["grad_norm"].as_f64().unwrap();
+    assert!(total > 1e-2, "there is something to clip");
+    let weights = Tensor::read_safetensors(run.join("checkpoints/latest/model.safetensors")).unwrap();
+    let mut squares = 0.0;
+    for l in 0..2 {
+        let of = |line: &serde_json::Value, key: &str| line["levels"][l][key].as_f64().unwrap();
+        assert!((of(&free, "grad_norm") / of(&clipped, "grad_norm") - 1.0).abs() < 1e-5, "level {l}");
+        squares += of(&clipped, "grad_norm").powi(2);
+        let of_level = weights.iter().filter(|(name, _)| name.starts_with(&format!("level.{l}.")));
+        let weight: f64 = of_level.map(|(_, tensor)| f64::try_from(tensor.square().sum(Kind::Double)).unwrap()).sum();
+        assert!((weight.sqrt() / of(&clipped, "weight_norm") - 1.0).abs() < 1e-5, "level {l}");
+    }
+    assert!((squares.sqrt() / total - 1.0).abs() < 1e-5);
+}
+
 /// AdamW in float64, as in algorithm 2 of arXiv 1711.05101, with the gradient scaled to the clipping norm.
 #[test]
 fn the_optimizer_equals_plain_adamw() {
