@@ -7,10 +7,11 @@ use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use megabyte::data::{self, Dataset, Split};
 use megabyte::error::IoContext;
+use megabyte::progress::Progress;
 use megabyte::train::{Event, Metric, Observer, TrainConfig, Trainer};
 use megabyte::{Error, RunConfig};
 
-use super::terminal::{Terminal, say, stopped};
+use super::terminal::{Stoppable, Terminal, say, stopped};
 use super::{device, output};
 use crate::cli::TrainArgs;
 
@@ -268,6 +269,10 @@ impl Observer for Watch {
 
     fn stop(&mut self) -> bool {
         stopped()
+    }
+
+    fn progress(&self) -> &dyn Progress {
+        &Stoppable
     }
 }
 

@@ -48,6 +48,7 @@ unsafe extern "C" {
     fn mb_swap_threads(openmp: *mut c_int, mkl: *mut c_int);
     fn mb_cpu_capability(name: *mut *mut c_char) -> *mut c_char;
     fn mb_libtorch_version(version: *mut u8);
+    fn mb_exit_now(code: c_int) -> !;
     fn mb_free(message: *mut c_char);
 }
 
@@ -165,6 +166,12 @@ pub fn cpu_capability() -> Result<String> {
         check(mb_cpu_capability(&mut name))?;
         Ok(text(name))
     }
+}
+
+/// Ends the program with an exit code, from whatever thread and without waiting for the others.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: the system ends the process; nothing of it runs after.
+    unsafe { mb_exit_now(code) }
 }
 
 /// The version of libtorch: major, minor, patch.

@@ -16,6 +16,7 @@
 #include <omp.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/version.h>
+#include <unistd.h>
 #include <vector>
 
 #ifdef __GLIBC__
@@ -132,6 +133,9 @@ void mb_swap_threads(int *openmp, int *mkl) {
 char *mb_cpu_capability(char **name) {
   return guarded([&] { *name = strdup(at::get_cpu_capability().c_str()); });
 }
+
+// Ends the program at once: exit() would take down libraries that other threads are still in.
+void mb_exit_now(int code) { _exit(code); }
 
 // The version of libtorch.
 void mb_libtorch_version(unsigned char *version) {

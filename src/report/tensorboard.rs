@@ -30,7 +30,7 @@ impl EventWriter {
         let process = std::process::id();
         let mut n = 0;
         let (path, file) = loop {
-            let path = dir.join(format!("events.out.tfevents.{seconds:010}.{process}.{n}"));
+            let path = dir.join(format!("events.out.tfevents.{seconds:010}.{process:07}.{n}"));
             match File::create_new(&path) {
                 Ok(file) => break (path, file),
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => n += 1,

@@ -17,6 +17,23 @@ use crate::{Error, Result};
 const STATE: &str = "state.json";
 const OPTIMIZER: &str = "optimizer.safetensors";
 
+/// What was due at the last step and is not done, because the run was stopped: a run that goes on begins with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Owed {
+    /// Scoring held-out data.
+    pub evaluation: bool,
+    /// Drawing samples.
+    pub samples: bool,
+}
+
+impl Owed {
+    /// Whether there is any.
+    pub fn any(self) -> bool {
+        self.evaluation || self.samples
+    }
+}
+
 /// Where a run stands, beside its tensors. Data order and dropout are functions of the seed and these counts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +56,9 @@ pub struct State {
     pub best: Option<f64>,
     /// What the run trains on: see [`Dataset::fingerprint`](crate::data::Dataset::fingerprint).
     pub data: Vec<String>,
+    /// What is still to be done at this step.
+    #[serde(default)]
+    pub owed: Owed,
 }
 
 /// A run's `checkpoints` folder.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::checkpoint::State;
 use super::levels::Histogram;
 use super::metrics::{JsonLines, Metric, Speed};
 use crate::Result;
@@ -20,16 +21,17 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens a run's files to continue after `step`.
-    pub fn open(folder: &Path, step: u64) -> Result<Self> {
+    /// Opens a run's files to continue where it stands.
+    pub fn open(folder: &Path, state: &State) -> Result<Self> {
+        let (step, owed) = (state.step, state.owed.evaluation);
         let mut events = EventWriter::create(folder)?;
         if step > 0 {
             events.restart(step + 1)?;
         }
         Ok(Log {
             folder: folder.to_owned(),
-            metrics: JsonLines::open(&folder.join("metrics.jsonl"), step)?,
-            speed: JsonLines::open(&folder.join("speed.jsonl"), step)?,
+            metrics: JsonLines::open(&folder.join("metrics.jsonl"), step, owed)?,
+            speed: JsonLines::open(&folder.join("speed.jsonl"), step, false)?,
             events,
         })
     }
@@ -112,7 +114,7 @@ mod tests {
     #[test]
     fn what_can_be_written_is_written_where_something_else_can_not() {
         let folder = tempfile::tempdir().unwrap();
-        let mut log = Log::open(folder.path(), 0).unwrap();
+        let mut log = Log::open(folder.path(), &State::default()).unwrap();
         let whole = log.metrics.swap_file(OpenOptions::new().append(true).open("/dev/full").unwrap());
         let metric = Metric::Train {
             step: 7,

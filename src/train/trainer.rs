@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tch::{Device, Kind, Tensor};
 
-use super::checkpoint::{Checkpoints, State, restore};
+use super::checkpoint::{Checkpoints, Owed, State, restore};
 use super::levels;
 use super::log::Log;
 use super::metrics::{Metric, Speed};
@@ -17,7 +17,7 @@ use crate::data::{Dataset, Loader, LoaderConfig, Mixture, PAD, Sampler};
 use crate::density::{EvalOptions, Evaluation, Inference, evaluate};
 use crate::generate::{Request, generate};
 use crate::model::{Megabyte, gradients, loss};
-use crate::progress::Quiet;
+use crate::progress::{Progress, Quiet};
 use crate::{Error, Result};
 
 /// What a run tells while it goes.
@@ -40,6 +40,10 @@ pub trait Observer {
     fn event(&mut self, event: Event<'_>);
     /// Whether to save and stop after this step.
     fn stop(&mut self) -> bool;
+    /// Who is told of evaluations and samples, and may stop them: these are then done when the run goes on.
+    fn progress(&self) -> &dyn Progress {
+        &Quiet
+    }
 }
 
 /// How a run ended.
@@ -133,7 +137,7 @@ impl Trainer {
     /// Trains to the end, or until the observer says stop. The last checkpoint is saved either way.
     pub fn train(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
         let settings = self.config.train.clone();
-        let mut log = Log::open(&self.folder, self.state.step)?;
+        let mut log = Log::open(&self.folder, &self.state)?;
         let mut loader = self.loader()?;
         let mut lap = Lap::begin(&self.state);
         let mut saved = self.state.step;
@@ -143,15 +147,18 @@ impl Trainer {
         // A checkpoint that could not be written is tried again at each line of metrics.
         let mut unsaved = false;
 
-        while self.state.step < settings.max_steps && !self.out_of_time() {
+        while self.state.owed.any() || self.state.step < settings.max_steps && !self.out_of_time() {
+            let late = self.state.owed.any();
             let lr = learning_rate(&settings, self.state.step, self.state.minutes);
-            self.train_step(&mut loader, lr, &mut interval, &mut lap)?;
+            if !late {
+                self.train_step(&mut loader, lr, &mut interval, &mut lap)?;
+            }
             let step = self.state.step;
             let last = step == settings.max_steps || self.out_of_time();
             let due = |every: u64| last || (every > 0 && step.is_multiple_of(every));
             interrupted = !last && observer.stop();
 
-            if step.is_multiple_of(settings.log_every) || last {
+            if !late && (step.is_multiple_of(settings.log_every) || last) {
                 let metric = self.log(lr, &mut interval)?;
                 let speed = lap.end(&self.state, &self.config.model, self.peak_flops);
                 if let Err(error) = log.train(&metric, &speed) {
@@ -159,20 +166,15 @@ impl Trainer {
                 }
                 observer.event(Event::Logged(&metric, &speed));
             }
-            // What is due at this step is done even where the run stops here: a resumed one begins with the next.
             let best_before = self.state.best;
-            let mut best = false;
-            if due(settings.eval_every) {
-                best = self.evaluate(&mut log, observer)?;
+            if !late {
+                let samples = settings.sample_every > 0 && due(settings.sample_every);
+                self.state.owed = Owed { evaluation: due(settings.eval_every), samples };
             }
-            if settings.sample_every > 0
-                && due(settings.sample_every)
-                && let Err(error) = self.sample(&mut log)
-            {
-                observer.event(Event::Note(&format!("no samples at step {step}: {error}")));
-            }
+            let best = self.look(&mut log, observer)?;
+            interrupted |= self.state.owed.any();
             let again = unsaved && step.is_multiple_of(settings.log_every);
-            if due(settings.checkpoint_every) || best || interrupted || again {
+            if due(settings.checkpoint_every) || best || interrupted || late || again {
                 self.state.interval_nats = f64::try_from(&interval)?;
                 self.check_finite(self.state.interval_nats)?;
                 // What a checkpoint says is done is in the metrics: else a run that goes on from it would miss lines.
@@ -293,6 +295,29 @@ impl Trainer {
         )))
     }
 
+    /// Does what is owed, unless the observer stops it. Whether the model is the best so far.
+    fn look(&mut self, log: &mut Log, observer: &mut dyn Observer) -> Result<bool> {
+        let mut best = false;
+        if self.state.owed.evaluation {
+            match self.evaluate(log, observer) {
+                Err(Error::Interrupted) => return Ok(false),
+                found => best = found?,
+            }
+            self.state.owed.evaluation = false;
+        }
+        if self.state.owed.samples {
+            match self.sample(log, observer.progress()) {
+                Err(Error::Interrupted) => return Ok(best),
+                Err(error) => {
+                    observer.event(Event::Note(&format!("no samples at step {}: {error}", self.state.step)));
+                }
+                Ok(()) => {}
+            }
+            self.state.owed.samples = false;
+        }
+        Ok(best)
+    }
+
     /// Scores held-out data; whether the model is the best so far.
     fn evaluate(&mut self, log: &mut Log, observer: &mut dyn Observer) -> Result<bool> {
         let histograms = levels::histograms(&self.model, self.optimizer.grad_norm()?)?;
@@ -301,7 +326,7 @@ impl Trainer {
         }
         let batch = self.config.train.rows(&self.config.model);
         let options = EvalOptions { batch, limit_bytes: self.config.train.eval_bytes, inference: Inference::Plain };
-        let parts = self.valid.iter().map(|valid| evaluate(&self.model, valid, options, &Quiet));
+        let parts = self.valid.iter().map(|valid| evaluate(&self.model, valid, options, observer.progress()));
         let parts = parts.collect::<Result<Vec<_>>>()?;
         let Some(found) = Evaluation::sum(&parts) else {
             return Ok(false);
@@ -328,7 +353,7 @@ impl Trainer {
     }
 
     /// Draws a few sequences from nothing and writes them as files of the modality.
-    fn sample(&self, log: &mut Log) -> Result<()> {
+    fn sample(&self, log: &mut Log, progress: &dyn Progress) -> Result<()> {
         let adapter = self.config.data.layout()?.adapter();
         let length = match (adapter.sequence_len(), adapter.bytes_per_second()) {
             (Some(length), _) => length,
@@ -337,7 +362,7 @@ impl Trainer {
             (None, None) => self.config.model.context.min(1024),
         };
         let request = Request { prompt: Vec::new(), length, count: 2, sample: self.config.sample };
-        let sequences = generate(&self.model, &request, &Quiet)?;
+        let sequences = generate(&self.model, &request, progress)?;
         log.samples(self.state.step, &sequences, adapter.as_ref())
     }
 
