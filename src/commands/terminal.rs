@@ -46,7 +46,7 @@ pub fn catch_ctrl_c() {
 }
 
 /// How often a line is printed where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+pub const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Shows the stages of long work.
 #[derive(Debug)]

@@ -75,7 +75,11 @@ fn a_run_stopped_by_a_signal_goes_on_as_if_it_never_was() {
     let fixture = fixture::text();
     let folder = scratch("stopped");
     let whole = folder.join("whole");
-    assert!(begin(fixture, &whole).status().unwrap().success());
+    let done = Outcome::from(begin(fixture, &whole).output().unwrap()).ok();
+    let shown: Vec<&str> = done.stderr.lines().filter(|line| line.contains("bits/byte")).collect();
+    assert!(shown.len() < 30 && lines(&whole) > 85, "not every line of metrics is printed: {}", done.stderr);
+    assert!(shown[0].starts_with("step 7/600") && shown.last().unwrap().starts_with("step 600/600"), "{shown:?}");
+    assert!(!done.stderr.contains(['\r', '\x1b']), "no live line where there is no terminal");
 
     for signal in ["INT", "TERM"] {
         let parts = folder.join(signal);
