@@ -153,7 +153,10 @@ fn curves_speed_levels_and_configuration_are_there() {
     let units = ["bytes seen", "steps", "minutes of training"];
     let of_each = |title: &str| units.map(|unit| format!("{title} over {unit}"));
     let expected = [of_each("Loss"), of_each("Learning rate"), of_each("Gradient norm")];
-    assert_eq!(titles(section), (0..3).flat_map(|over| expected.iter().map(move |of| &of[over])).collect::<Vec<_>>());
+    assert_eq!(
+        titles(section),
+        (0..3).flat_map(|over| expected.iter().map(move |of| of[over].clone())).collect::<Vec<_>>()
+    );
     let charts: Vec<_> = with_class(section, "chart").into_iter().step_by(3).collect();
     for (chart, unit) in charts.iter().zip(units) {
         assert_eq!(chart.descendants().filter(|node| node.has_tag_name("circle")).count(), 6, "evaluations");
