@@ -98,7 +98,11 @@ pub struct InspectArgs {
     /// Override a key of the layout or of the configuration, such as data.width=32
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
-    /// Write examples of a prepared folder, decoded back, to this folder: a contact sheet, sounds or texts
+    /// What batch number N of a run was of, from 0, such as that of a sudden rise of the loss
+    #[arg(long, requires = "path", value_name = "N")]
+    pub batch: Option<u64>,
+    /// Write examples of a prepared folder, decoded back, to this folder: a contact sheet, sounds or texts; with --batch
+    /// the sequences of that batch
     #[arg(long, requires = "path", value_name = "DIR")]
     pub samples: Option<PathBuf>,
     /// How many examples
@@ -133,6 +137,9 @@ pub struct TrainArgs {
     /// Continue from the run's latest checkpoint
     #[arg(long)]
     pub resume: bool,
+    /// Begin with the weights of this run, checkpoint or model folder, as far as names and shapes fit
+    #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
+    pub init_from: Option<PathBuf>,
     /// Start anew in a run folder that has checkpoints already, removing them
     #[arg(long, conflicts_with = "resume")]
     pub force: bool,

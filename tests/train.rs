@@ -1,8 +1,9 @@
-//! Training: the optimizer against plain arithmetic, and a resumed run against one that never stopped.
+//! Training: a resumed run against one that never stopped, and what a run makes of its weights.
 #![allow(clippy::unwrap_used)] // a failure is what a test is for
 
 mod common;
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,8 +14,7 @@ use megabyte::config::DataConfig;
 use megabyte::data::Dataset;
 use megabyte::generate::SampleConfig;
 use megabyte::modality::Modality;
-use megabyte::model::Megabyte;
-use megabyte::train::{AdamW, Dtype, Event, Metric, Observer, Schedule, TrainConfig, Trainer};
+use megabyte::train::{Dtype, Event, Metric, Observer, OptimizerKind, Schedule, TrainConfig, Trainer};
 use tch::{Device, Kind, Tensor};
 
 fn run_config() -> RunConfig {
@@ -91,33 +91,69 @@ impl Observer for Watch {
     }
 }
 
-fn train(folder: &Path, data: &Path, stop_at: Option<u64>, resume: bool) -> Watch {
-    let mut watch = Watch { stop_at, ..Watch::default() };
+fn trainer(config: &RunConfig, folder: &Path, data: &Path, resume: bool) -> megabyte::Result<Trainer> {
     let (train, valid) = (dataset(data, "train.txt", 1, 20_000), dataset(data, "valid.txt", 2, 1_000));
     fs::create_dir_all(folder).unwrap();
-    let mut trainer = Trainer::new(run_config(), folder, vec![train], vec![valid], Device::Cpu, resume).unwrap();
-    let outcome = trainer.train(&mut watch).unwrap();
+    Trainer::new(config.clone(), folder, vec![train], vec![valid], Device::Cpu, resume)
+}
+
+fn train_as(config: &RunConfig, folder: &Path, data: &Path, stop_at: Option<u64>, resume: bool) -> Watch {
+    let mut watch = Watch { stop_at, ..Watch::default() };
+    let outcome = trainer(config, folder, data, resume).unwrap().train(&mut watch).unwrap();
     assert_eq!(outcome.interrupted, stop_at.is_some());
     watch
+}
+
+fn train(folder: &Path, data: &Path, stop_at: Option<u64>, resume: bool) -> Watch {
+    train_as(&run_config(), folder, data, stop_at, resume)
+}
+
+/// The tensors of a file in a checkpoint, by name.
+fn tensors(run: &Path, file: &str) -> HashMap<String, Tensor> {
+    Tensor::read_safetensors(run.join(file)).unwrap().into_iter().collect()
+}
+
+/// Stops after each of these numbers of steps, and goes on. Gives the lines of metrics.
+fn resumed_equals_whole(config: &RunConfig, stops: &[u64], files: &[&str]) -> String {
+    let root = tempfile::tempdir().unwrap();
+    let (whole, pieces) = (root.path().join("whole"), root.path().join("pieces"));
+    train_as(config, &whole, root.path(), None, false);
+    for (i, &stop) in stops.iter().enumerate() {
+        train_as(config, &pieces, root.path(), Some(stop), i > 0);
+    }
+    train_as(config, &pieces, root.path(), None, true);
+    for file in [&["metrics.jsonl", "checkpoints/latest/model.safetensors"][..], files].concat() {
+        let read = |run: &Path| fs::read(run.join(file)).unwrap();
+        assert!(read(&whole) == read(&pieces), "{file} differs");
+    }
+    let latest = fs::read_link(whole.join("checkpoints/latest")).unwrap();
+    assert_eq!(latest.to_str().unwrap(), format!("step_{:08}", config.train.max_steps));
+    fs::read_to_string(whole.join("metrics.jsonl")).unwrap()
 }
 
 #[test]
 fn a_resumed_run_equals_one_that_never_stopped() {
     let _alone = alone();
-    let root = tempfile::tempdir().unwrap();
-    let (whole, pieces) = (root.path().join("whole"), root.path().join("pieces"));
-    train(&whole, root.path(), None, false);
-    // Stopped inside a log interval, at an evaluation, on a checkpoint, and after the last evaluation.
-    train(&pieces, root.path(), Some(7), false);
-    train(&pieces, root.path(), Some(1), true);
-    train(&pieces, root.path(), Some(2), true);
-    train(&pieces, root.path(), Some(12), true);
-    train(&pieces, root.path(), None, true);
-    for file in ["metrics.jsonl", "checkpoints/latest/model.safetensors", "checkpoints/latest/optimizer.safetensors"] {
-        let read = |run: &Path| fs::read(run.join(file)).unwrap();
-        assert!(read(&whole) == read(&pieces), "{file} differs");
-    }
-    assert_eq!(fs::read_link(whole.join("checkpoints/latest")).unwrap().to_str().unwrap(), "step_00000024");
+    // Inside a log interval, at an evaluation, on a checkpoint, and after the last evaluation.
+    resumed_equals_whole(&run_config(), &[7, 1, 2, 12], &["checkpoints/latest/optimizer.safetensors"]);
+}
+
+#[test]
+fn so_does_one_with_muon_averages_frozen_levels_and_sudden_rises() {
+    let _alone = alone();
+    let mut config = run_config();
+    config.train.optimizer = OptimizerKind::Muon;
+    config.train.ema = 0.9;
+    config.train.freeze_levels = vec![0];
+    // Two standard deviations are no rare thing; rises count after 50 steps.
+    config.train.spike_sigma = 2.0;
+    config.train.log_every = 11;
+    config.train.max_steps = 150;
+    config.train.eval_every = 40;
+    let files = ["checkpoints/latest/optimizer.safetensors", "checkpoints/latest/raw.safetensors"];
+    let metrics = resumed_equals_whole(&config, &[57, 1, 30, 4, 40], &files);
+    let spikes = metrics.lines().filter(|line| line.contains("\"spike\"")).count();
+    assert!(spikes >= 3, "{metrics}");
 }
 
 #[test]
@@ -144,88 +180,198 @@ fn norms_of_levels_are_those_before_clipping_and_of_the_saved_weights() {
     let _alone = alone();
     let root = tempfile::tempdir().unwrap();
     let data = || vec![dataset(root.path(), "train.txt", 1, 2_000)];
-    let first_line = |clip: f64| {
+    let first_line = |optimizer: OptimizerKind, clip: f64| {
         let mut config = run_config();
-        config.train = TrainConfig { clip, max_steps: 1, log_every: 1, ..config.train };
-        let run = root.path().join(format!("clip {clip}"));
+        config.train = TrainConfig { optimizer, clip, max_steps: 1, log_every: 1, ..config.train };
+        let run = root.path().join(format!("{optimizer:?} {clip}"));
         Trainer::new(config, &run, data(), vec![], Device::Cpu, false).unwrap().train(&mut Watch::default()).unwrap();
         let line: serde_json::Value = serde_json::from_slice(&fs::read(run.join("metrics.jsonl")).unwrap()).unwrap();
         (run, line)
     };
-    let ((_, free), (run, clipped)) = (first_line(0.0), first_line(1e-3));
-    let total = clipped["grad_norm"].as_f64().unwrap();
-    assert!(total > 1e-2, "there is something to clip");
-    let weights = Tensor::read_safetensors(run.join("checkpoints/latest/model.safetensors")).unwrap();
-    let mut squares = 0.0;
-    for l in 0..2 {
-        let of = |line: &serde_json::Value, key: &str| line["levels"][l][key].as_f64().unwrap();
-        assert!((of(&free, "grad_norm") / of(&clipped, "grad_norm") - 1.0).abs() < 1e-5, "level {l}");
-        squares += of(&clipped, "grad_norm").powi(2);
-        let of_level = weights.iter().filter(|(name, _)| name.starts_with(&format!("level.{l}.")));
-        let weight: f64 = of_level.map(|(_, tensor)| f64::try_from(tensor.square().sum(Kind::Double)).unwrap()).sum();
-        assert!((weight.sqrt() / of(&clipped, "weight_norm") - 1.0).abs() < 1e-5, "level {l}");
+    for optimizer in [OptimizerKind::AdamW, OptimizerKind::Muon] {
+        let ((_, free), (run, clipped)) = (first_line(optimizer, 0.0), first_line(optimizer, 1e-3));
+        let total = clipped["grad_norm"].as_f64().unwrap();
+        assert!(total > 1e-2, "there is something to clip");
+        let weights = tensors(&run, "checkpoints/latest/model.safetensors");
+        let mut squares = 0.0;
+        for l in 0..2 {
+            let of = |line: &serde_json::Value, key: &str| line["levels"][l][key].as_f64().unwrap();
+            assert!(
+                (of(&free, "grad_norm") / of(&clipped, "grad_norm") - 1.0).abs() < 1e-5,
+                "{optimizer:?}, level {l}"
+            );
+            squares += of(&clipped, "grad_norm").powi(2);
+            let of_level = weights.iter().filter(|(name, _)| name.starts_with(&format!("level.{l}.")));
+            let square = |tensor: &Tensor| f64::try_from(tensor.square().sum(Kind::Double)).unwrap();
+            let weight: f64 = of_level.map(|(_, tensor)| square(tensor)).sum();
+            assert!((weight.sqrt() / of(&clipped, "weight_norm") - 1.0).abs() < 1e-5, "level {l}");
+        }
+        assert!((squares.sqrt() / total - 1.0).abs() < 1e-5);
     }
-    assert!((squares.sqrt() / total - 1.0).abs() < 1e-5);
 }
 
-/// AdamW in float64, as in algorithm 2 of arXiv 1711.05101, with the gradient scaled to the clipping norm.
 #[test]
-fn the_optimizer_equals_plain_adamw() {
+fn averages_are_those_of_the_weights_and_what_is_saved_and_scored() {
     let _alone = alone();
-    let config = TrainConfig { lr: 1e-2, weight_decay: 0.1, clip: 0.5, ..TrainConfig::default() };
-    let model = Megabyte::new(&hierarchy(&[(4, 8, 1, 2), (1, 8, 1, 2)], 16), Kind::Float, Device::Cpu, 3).unwrap();
-    let mut optimizer = AdamW::new(model.parameters(), &config);
-    let double = |tensor: &Tensor| tensor.detach().to_kind(Kind::Double).copy();
-    let mut plain: Vec<(Tensor, Tensor, Tensor)> = model
-        .parameters()
-        .iter()
-        .map(|(_, tensor)| (double(tensor), double(tensor).zeros_like(), double(tensor).zeros_like()))
-        .collect();
-    tch::manual_seed(11);
-    for step in 1..=100 {
-        let symbols = Tensor::randint(256, [2, 16], (Kind::Int64, Device::Cpu));
-        optimizer.zero_grad().unwrap();
-        common::models::total_nats(&model, &symbols).backward();
-        let grads: Vec<Tensor> = model.parameters().iter().map(|(_, tensor)| double(&tensor.grad())).collect();
-        let lr = config.lr * (1.0 - step as f64 / 200.0);
-        optimizer.step(lr).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let mut config = run_config();
+    config.train.ema = 0.4;
+    config.train.max_steps = 8;
+    config.train.eval_every = 4;
+    config.train.checkpoint_every = 1;
+    config.train.keep_checkpoints = 8;
+    let (plain, averaged) = (root.path().join("plain"), root.path().join("averaged"));
+    train_as(&config, &averaged, root.path(), None, false);
+    config.train.ema = 0.0;
+    let without = train_as(&config, &plain, root.path(), None, false);
 
-        let norm: f64 = grads.iter().map(|grad| f64::try_from(grad.square().sum(Kind::Double)).unwrap()).sum();
-        let norm = norm.sqrt();
-        assert!((norm - optimizer.grad_norm().unwrap()).abs() < 1e-5 * norm);
-        let scale = (config.clip / norm).min(1.0);
-        for ((weight, first, second), grad) in plain.iter_mut().zip(&grads) {
-            let grad = grad * scale;
-            let [beta1, beta2] = config.betas;
-            *first = &*first * beta1 + &grad * (1.0 - beta1);
-            *second = &*second * beta2 + grad.square() * (1.0 - beta2);
-            if weight.dim() >= 2 {
-                *weight = &*weight * (1.0 - lr * config.weight_decay);
+    let mut average: HashMap<String, Tensor> = HashMap::new();
+    for step in 0..=8 {
+        let checkpoint = format!("checkpoints/step_{step:08}");
+        if step == 0 {
+            let fresh = Trainer::new(
+                config.clone(),
+                &root.path().join("fresh"),
+                vec![dataset(root.path(), "train.txt", 1, 20_000)],
+                Vec::new(),
+                Device::Cpu,
+                false,
+            );
+            let fresh = fresh.unwrap();
+            let double =
+                |(name, tensor): (&str, &Tensor)| (name.to_owned(), tensor.detach().to_kind(Kind::Double).copy());
+            average = fresh.model().parameters().iter().map(double).collect();
+            continue;
+        }
+        // Averaging changes nothing of the training.
+        let weights = tensors(&plain, &format!("{checkpoint}/model.safetensors"));
+        let raw = tensors(&averaged, &format!("{checkpoint}/raw.safetensors"));
+        let saved = tensors(&averaged, &format!("{checkpoint}/model.safetensors"));
+        let decay = 0.4_f64.min((1.0 + f64::from(step)) / (10.0 + f64::from(step)));
+        for (name, tensor) in &weights {
+            assert!(raw[name].equal(tensor), "{name} at step {step}");
+            let before = &average[name];
+            let expected = before * decay + tensor.to_kind(Kind::Double) * (1.0 - decay);
+            let difference = f64::try_from((&saved[name].to_kind(Kind::Double) - &expected).abs().max()).unwrap();
+            assert!(difference < 1e-6, "{name} at step {step}: {difference:e}");
+            average.insert(name.clone(), saved[name].to_kind(Kind::Double));
+        }
+    }
+    let text = fs::read_to_string(averaged.join("metrics.jsonl")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let valid: Vec<_> = lines.filter(|line| line["kind"] == "valid").collect();
+    let raw: Vec<f64> = valid.iter().map(|line| line["raw_bits_per_byte"].as_f64().unwrap()).collect();
+    assert_eq!(raw, without.valid);
+    // So early in a run, the average is behind.
+    let behind = valid.iter().zip(&raw).all(|(line, raw)| line["bits_per_byte"].as_f64().unwrap() > *raw);
+    assert!(behind && valid.len() == 2, "{valid:?}");
+}
+
+#[test]
+fn frozen_levels_stay_and_the_gradients_of_the_rest_are_the_same() {
+    let _alone = alone();
+    let root = tempfile::tempdir().unwrap();
+    let first_step = |name: &str, frozen: &[usize], checkpointed: &[usize]| {
+        let mut config = run_config();
+        config.model = hierarchy(&[(16, 32, 1, 2), (4, 24, 2, 2), (1, 16, 1, 2)], 64);
+        config.train.dtype = Dtype::Float32;
+        config.train.freeze_levels = frozen.to_vec();
+        config.train.checkpoint_levels = checkpointed.to_vec();
+        config.train.clip = 0.0;
+        // So little that no weight moves.
+        config.train.lr = 1e-15;
+        config.train.weight_decay = 0.0;
+        config.train.max_steps = 2;
+        let run = root.path().join(name);
+        train_as(&config, &run, root.path(), None, false);
+        (
+            tensors(&run, "checkpoints/latest/model.safetensors"),
+            tensors(&run, "checkpoints/latest/optimizer.safetensors"),
+        )
+    };
+    let (_, whole) = first_step("whole", &[], &[]);
+    for (name, frozen, checkpointed) in
+        [("a", vec![0], vec![]), ("b", vec![1], vec![1]), ("c", vec![0, 1], vec![0]), ("d", vec![1, 2], vec![0, 2])]
+    {
+        let (_, state) = first_step(name, &frozen, &checkpointed);
+        let is_frozen = |key: &str| frozen.iter().any(|l| key.contains(&format!(".level.{l}.")));
+        for (key, tensor) in &whole {
+            assert_eq!(state.contains_key(key), !is_frozen(key), "{name}: {key}");
+            if key.starts_with("exp_avg.") && !is_frozen(key) {
+                let scale = f64::try_from(tensor.abs().max()).unwrap();
+                let difference = f64::try_from((tensor - &state[key]).abs().max()).unwrap();
+                assert!(difference <= 1e-5 * scale, "{name}: {key}: {difference:e} of {scale:e}");
             }
-            let corrected = (&*second / (1.0 - beta2.powi(step))).sqrt() + config.eps;
-            *weight = &*weight - lr * (&*first / (1.0 - beta1.powi(step))) / corrected;
-        }
-        // Both go on from the same weights, so that each step is compared and not the chaos of a hundred.
-        for ((_, tensor), (weight, _, _)) in model.parameters().iter().zip(&mut plain) {
-            let difference = f64::try_from((double(tensor) - &*weight).abs().max()).unwrap();
-            assert!(difference < 1e-6, "step {step}: {difference:e}");
-            *weight = double(tensor);
         }
     }
 }
 
 #[test]
-fn a_gradient_that_is_not_finite_changes_nothing() {
+fn a_run_begins_with_the_weights_of_another_as_far_as_they_fit() {
     let _alone = alone();
-    let config = TrainConfig::default();
-    let model = Megabyte::new(&hierarchy(&[(1, 8, 1, 2)], 16), Kind::Float, Device::Cpu, 3).unwrap();
-    let mut optimizer = AdamW::new(model.parameters(), &config);
-    let before: Vec<Tensor> = model.parameters().iter().map(|(_, tensor)| tensor.detach().copy()).collect();
-    let symbols = Tensor::zeros([1, 16], (Kind::Int64, Device::Cpu));
-    (common::models::total_nats(&model, &symbols) * f64::NAN).backward();
-    optimizer.step(1.0).unwrap();
-    for ((name, tensor), before) in model.parameters().iter().zip(&before) {
-        assert!(tensor.equal(before), "{name} changed");
+    let root = tempfile::tempdir().unwrap();
+    let first = root.path().join("first");
+    train(&first, root.path(), None, false);
+    let weights = tensors(&first, "checkpoints/best/model.safetensors");
+
+    // Same patches: everything is that of the other. Frozen levels stay so.
+    let mut config = run_config();
+    config.train.init_from = Some(first.clone());
+    config.train.freeze_levels = vec![0];
+    let second = root.path().join("second");
+    let begun = trainer(&config, &second, root.path(), false).unwrap();
+    for (name, tensor) in begun.model().parameters().iter() {
+        assert!(tensor.equal(&weights[name]), "{name}");
     }
-    assert!(optimizer.grad_norm().unwrap().is_nan());
+    let adopted = begun.adopted().unwrap();
+    assert_eq!((adopted.whole.len(), adopted.fresh.len(), adopted.unused.len()), (weights.len(), 0, 0));
+    drop(begun);
+    train_as(&config, &second, root.path(), None, false);
+    let after = tensors(&second, "checkpoints/latest/model.safetensors");
+    for (name, tensor) in &weights {
+        assert_eq!(after[name].equal(tensor), name.starts_with("level.0."), "{name}");
+    }
+
+    // Twice the patch, twice the context, no end symbol: the blocks, and the rows that both have.
+    let mut config = run_config();
+    config.data = DataConfig::new(Modality::Bytes);
+    config.model.vocab = 256;
+    config.model.context = 128;
+    config.model.levels[0].unit = 8;
+    config.train.init_from = Some(first);
+    let bytes = root.path().join("bytes.bin");
+    fs::write(&bytes, text(3, 9000)).unwrap();
+    let data = Dataset::from_files(&[bytes], &config.data.layout().unwrap()).unwrap();
+    let begun = Trainer::new(config, &root.path().join("third"), vec![data], Vec::new(), Device::Cpu, false).unwrap();
+    let adopted = begun.adopted().unwrap();
+    let fresh = ["level.0.byte_embedding", "level.0.position", "level.1.from_parent"];
+    assert_eq!(adopted.fresh, fresh);
+    let rows: Vec<_> = adopted.rows.iter().map(|(name, rows, all)| (name.as_str(), *rows, *all)).collect();
+    assert_eq!(rows, [("level.1.byte_embedding", 256, 256), ("level.1.position", 4, 8)]);
+    for (name, tensor) in begun.model().parameters().iter().filter(|(name, _)| !fresh.contains(name)) {
+        let rows = tensor.size()[0].min(weights[name].size()[0]);
+        assert!(tensor.narrow(0, 0, rows).equal(&weights[name].narrow(0, 0, rows)), "{name}");
+    }
+}
+
+/// A model whose weights are not finite has gradients that are not.
+#[test]
+fn a_run_whose_steps_are_skipped_ends_and_names_the_last_good_checkpoint() {
+    let _alone = alone();
+    let root = tempfile::tempdir().unwrap();
+    let run = root.path().join("run");
+    let mut config = run_config();
+    config.train.max_skipped = 4;
+    train_as(&config, &run, root.path(), Some(10), false);
+    let mut broken = trainer(&config, &run, root.path(), true).unwrap();
+    let (_, table) = broken.model().parameters().iter().find(|(name, _)| *name == "level.1.byte_embedding").unwrap();
+    let _ = tch::no_grad(|| table.shallow_clone().fill_(f64::INFINITY));
+    let error = broken.train(&mut Watch::default()).unwrap_err().to_string();
+    assert!(error.contains("4 steps in a row") && error.contains("step_00000010"), "{error}");
+    assert_eq!((broken.state().skipped, broken.state().step), (4, 15), "found at the evaluation or the line after it");
+    // The checkpoint is as good as it was.
+    config.train.max_skipped = 10;
+    train_as(&config, &run, root.path(), None, true);
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    assert!(text.lines().last().unwrap().contains("\"step\":24") && !text.contains("null"), "{text}");
 }

@@ -12,7 +12,7 @@ use megabyte::train::speed::synchronize;
 use megabyte::train::{Lap, Trainer};
 use megabyte::{Error, RunConfig};
 use serde::Serialize;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind};
 
 use super::{device, output, pairs};
 use crate::cli::{BenchArgs, BenchWhat};
@@ -96,8 +96,7 @@ fn train(config: RunConfig, seconds: f64, device: Device) -> anyhow::Result<Meas
     let mut trainer = Trainer::new(config.clone(), folder.path(), vec![dataset], Vec::new(), device, false)?;
     let mut loader = trainer.loader()?;
     let mut lap = Lap::begin(trainer.state());
-    let mut interval = Tensor::zeros([], (Kind::Double, device));
-    let mut step = |trainer: &mut Trainer| trainer.train_step(&mut loader, config.train.lr, &mut interval, &mut lap);
+    let mut step = |trainer: &mut Trainer| trainer.train_step(&mut loader, config.train.lr, &mut lap);
 
     let warm = Instant::now();
     while warm.elapsed().as_secs_f64() < 1.0_f64.min(seconds) {

@@ -1,5 +1,6 @@
 //! `megabyte inspect`: what a path is, or what a configuration asks for.
 
+mod batch;
 mod configuration;
 mod describe;
 mod file;
@@ -81,6 +82,12 @@ fn of_path(path: &Path, args: &InspectArgs, progress: &dyn Progress) -> anyhow::
         return Err(Error::file(path, "is a pipe, a socket or a device; inspect reads files more than once").into());
     }
     let prepared = metadata.is_dir() && Manifest::is_at(path);
+    if let Some(number) = args.batch {
+        if !run::is_at(path) {
+            return Err(Error::Usage(format!("--batch needs a run, which {} is not", path.display())).into());
+        }
+        return batch::inspect(path, number, args, progress);
+    }
     if args.samples.is_some() && !prepared {
         return Err(Error::Usage("--samples needs a folder that `megabyte prepare` wrote".to_owned()).into());
     }

@@ -8,6 +8,7 @@ use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use megabyte::data::{self, Dataset, Split};
 use megabyte::error::IoContext;
+use megabyte::model::Adopted;
 use megabyte::progress::Progress;
 use megabyte::train::{Event, Metric, Observer, TrainConfig, Trainer};
 use megabyte::{Error, RunConfig};
@@ -90,6 +91,12 @@ fn configuration(args: &TrainArgs, folder: &Path) -> anyhow::Result<RunConfig> {
     };
     if !args.data.is_empty() {
         config.data.sources.clone_from(&args.data);
+    }
+    if let Some(other) = &args.init_from {
+        config.train.init_from = Some(other.clone());
+    }
+    if let Some(other) = &mut config.train.init_from {
+        *other = std::path::absolute(&*other).at(&*other)?;
     }
     let mixed = config.data.mix.iter_mut().flat_map(|data| &mut data.sources);
     for source in config.data.sources.iter_mut().chain(mixed) {
@@ -187,6 +194,12 @@ fn describe(trainer: &Trainer, config: &RunConfig, device: &str) {
             model.forward_flops_per_byte(l) / 1e6
         ));
     }
+    if let Some(adopted) = trainer.adopted() {
+        say(&format!("begins    {}", begins(adopted)));
+    }
+    if !config.train.freeze_levels.is_empty() {
+        say(&format!("frozen    levels {:?}", config.train.freeze_levels));
+    }
     say(&format!(
         "training  {:.2} MFLOP/byte, {} bytes a step, {} steps, {:?} on {device}, which reaches {:.0} GFLOP/s in matrix products",
         model.training_flops_per_byte() / 1e6,
@@ -195,6 +208,20 @@ fn describe(trainer: &Trainer, config: &RunConfig, device: &str) {
         config.train.dtype,
         trainer.peak_flops() / 1e9
     ));
+}
+
+/// What a run has of another model.
+fn begins(adopted: &Adopted) -> String {
+    let mut text = format!("with {} tensors of {}", adopted.whole.len(), adopted.folder.display());
+    for (name, rows, all) in &adopted.rows {
+        text.push_str(&format!(", {rows} of the {all} rows of {name}"));
+    }
+    for (names, what) in [(&adopted.fresh, "drawn anew"), (&adopted.unused, "not used")] {
+        if !names.is_empty() {
+            text.push_str(&format!("; {what}: {}", names.join(", ")));
+        }
+    }
+    text
 }
 
 /// A mean of values in which each has a fifth less weight than the next, and the first ones no more than their share.
@@ -319,7 +346,7 @@ mod tests {
         assert!((smooth.add(6.2) - (0.8 * 8.0 + 6.2) / 1.8).abs() < 1e-12);
         let before = smooth.add(6.2);
         assert_eq!(smooth.add(f64::NAN), before, "a loss that is no number is left out");
-        (0..100).for_each(|_| drop(smooth.add(2.0)));
-        assert!((smooth.add(2.0) - 2.0).abs() < 1e-8);
+        let last = (0..100).map(|_| smooth.add(2.0)).last().unwrap();
+        assert!((last - 2.0).abs() < 1e-8);
     }
 }

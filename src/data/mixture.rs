@@ -61,6 +61,11 @@ impl Mixture {
         (which, block * share + place - start)
     }
 
+    /// The sampler of a data set, by its number.
+    pub fn sampler(&self, which: usize) -> &Sampler {
+        &self.samplers[which]
+    }
+
     /// Symbols of a batch.
     pub fn symbols(&self) -> usize {
         self.samplers[0].symbols()

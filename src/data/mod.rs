@@ -33,6 +33,6 @@ pub use order::Permutation;
 pub use prepare::{
     Existing, SourceFile, Survey, Walk, guess, is_archive, matches, prepare, prepared, prepared_in, survey, walk,
 };
-pub use sampler::{Batch, END, LoaderConfig, PAD, Sampler};
+pub use sampler::{Batch, END, LoaderConfig, Origin, PAD, Sampler};
 pub use split::Split;
 pub use writer::ShardWriter;

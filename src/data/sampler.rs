@@ -65,6 +65,17 @@ impl LoaderConfig {
     }
 }
 
+/// Where a sequence begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// From 0.
+    pub epoch: u64,
+    /// The item of the data set.
+    pub item: u64,
+    /// The byte in it.
+    pub byte: u64,
+}
+
 /// Draws batches from one data set. Sequence `i` of a run is row `i mod rows` of batch `i / rows`, counted over all
 /// programs that train together, and every epoch of `n` sequences has an order of its own.
 ///
@@ -144,11 +155,8 @@ impl Sampler {
 
     /// Batch `index` of this program. Fails where the run is longer than 2^64 sequences.
     pub fn batch(&self, index: u64) -> Result<Batch> {
-        let LoaderConfig { context, rows, rank, world, .. } = self.config;
-        let overall = index.checked_mul(world as u64).and_then(|index| index.checked_add(rank as u64));
-        let first = overall.and_then(|overall| overall.checked_mul(rows as u64));
-        let first = first.filter(|first| first.checked_add(rows as u64).is_some());
-        let first = first.ok_or_else(|| Error::Usage(format!("there is no batch {index}")))?;
+        let LoaderConfig { context, rows, .. } = self.config;
+        let first = self.first_sequence(index)?;
         let mut symbols = Vec::with_capacity(rows * context);
         for row in 0..rows {
             let sequence = first + row as u64;
@@ -158,15 +166,63 @@ impl Sampler {
         Ok(Batch { symbols, rows, cols: context })
     }
 
+    /// Where the rows of batch `index` are from. Fails as [`Self::batch`] does.
+    pub fn origins(&self, index: u64) -> Result<Vec<Origin>> {
+        let first = self.first_sequence(index)?;
+        let origin = |row| {
+            let (epoch, position) = ((first + row) / self.n, (first + row) % self.n);
+            let (item, byte) = match (self.parts, self.start(epoch, position)) {
+                (Some(parts), chosen) => (chosen / parts, chosen % parts * self.config.context as u64),
+                (None, start) => {
+                    let (item, byte) = self.dataset.find(start, self.config.vocab == 257);
+                    (item as u64, byte)
+                }
+            };
+            Origin { epoch, item, byte }
+        };
+        Ok((0..self.config.rows as u64).map(origin).collect())
+    }
+
+    /// The data set that is drawn from.
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// The run's sequence in the first row of batch `index`.
+    fn first_sequence(&self, index: u64) -> Result<u64> {
+        let LoaderConfig { rows, rank, world, .. } = self.config;
+        let overall = index.checked_mul(world as u64).and_then(|index| index.checked_add(rank as u64));
+        let first = overall.and_then(|overall| overall.checked_mul(rows as u64));
+        let first = first.filter(|first| first.checked_add(rows as u64).is_some());
+        first.ok_or_else(|| Error::Usage(format!("there is no batch {index}")))
+    }
+
+    fn key(&self, epoch: u64) -> u64 {
+        xxh3_64_with_seed(&epoch.to_le_bytes(), self.config.seed)
+    }
+
+    /// What stands at a position of an epoch: the number of a sequence where items have one length, else the place in
+    /// the stream where a window begins.
+    fn start(&self, epoch: u64, position: u64) -> u64 {
+        let key = self.key(epoch);
+        let chosen = Permutation::new(self.n, key).get(position);
+        let context = self.config.context as u64;
+        if self.parts.is_some() || self.len <= context {
+            return chosen;
+        }
+        let phase = xxh3_64_with_seed(b"phase", key) % self.len / self.unit * self.unit;
+        // chosen · context < len + context and phase < len, so the sum stays far below 2^64.
+        (phase + chosen * context) % self.len
+    }
+
     /// Appends the sequence at a position of an epoch.
     fn sequence(&self, epoch: u64, position: u64, symbols: &mut Vec<i16>) {
-        let key = xxh3_64_with_seed(&epoch.to_le_bytes(), self.config.seed);
-        let chosen = Permutation::new(self.n, key).get(position);
+        let start = self.start(epoch, position);
         if let Some(parts) = self.parts {
-            let (item, part) = (chosen / parts, (chosen % parts) as usize);
+            let (item, part) = (start / parts, (start % parts) as usize);
             let bytes = self.dataset.item(item as usize).bytes;
             let turn = |adapter: &dyn Adapter| {
-                let odd = xxh3_64_with_seed(&item.to_le_bytes(), key) & 1 == 1;
+                let odd = xxh3_64_with_seed(&item.to_le_bytes(), self.key(epoch)) & 1 == 1;
                 if odd { adapter.mirrored(bytes) } else { None }
             };
             let context = self.config.context;
@@ -182,9 +238,6 @@ impl Sampler {
             self.read(0, self.len, symbols);
             return;
         }
-        let phase = xxh3_64_with_seed(b"phase", key) % self.len / self.unit * self.unit;
-        // chosen · context < len + context and phase < len, so the sum stays far below 2^64.
-        let start = (phase + chosen * context) % self.len;
         let until_end = context.min(self.len - start);
         self.read(start, until_end, symbols);
         self.read(0, context - until_end, symbols);

@@ -14,7 +14,7 @@ use crate::modality::Layout;
 use crate::{Error, Result};
 
 const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "model.safetensors";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
 
 /// `config.json`: `{"format": 1, "modality": …, "layout": {…}, "model": {…}}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -93,11 +93,20 @@ fn hash(config: &serde_json::Value, model: &Megabyte) -> Result<u64> {
 
 /// Writes a model folder's two files into `folder`, which exists. Not atomic: write into a folder beside and rename.
 pub fn save(folder: &Path, layout: &Layout, model: &Megabyte) -> Result<()> {
-    let config = serde_json::to_string_pretty(&ModelFile::new(layout, model.config()))
-        .expect("a configuration has no value that JSON lacks");
+    save_copies(folder, &config_text(layout, model), &copies(model.parameters().iter())?)
+}
+
+/// What [`save`] writes as `config.json`.
+pub(crate) fn config_text(layout: &Layout, model: &Megabyte) -> String {
+    serde_json::to_string_pretty(&ModelFile::new(layout, model.config()))
+        .expect("a configuration has no value that JSON lacks")
+}
+
+/// The same of a text and tensors that were copied.
+pub(crate) fn save_copies(folder: &Path, config: &str, weights: &[TensorCopy]) -> Result<()> {
     let path = folder.join(CONFIG);
     std::fs::write(&path, config).at(&path)?;
-    write_tensors(&folder.join(WEIGHTS), model.parameters().iter())
+    write_copies(&folder.join(WEIGHTS), weights)
 }
 
 /// Loads a model folder for inference: matrix work in `kind` on `device`, matrices cast once.
@@ -124,21 +133,35 @@ fn numbers(tensor: &Tensor) -> Result<Vec<u8>> {
     Ok(data)
 }
 
-/// Writes named tensors as safetensors.
-pub(crate) fn write_tensors<'a>(path: &Path, tensors: impl Iterator<Item = (&'a str, &'a Tensor)>) -> Result<()> {
-    let mut bytes = Vec::new();
-    for (name, tensor) in tensors {
-        let dtype = match tensor.kind() {
-            Kind::Float => Dtype::F32,
-            Kind::Double => Dtype::F64,
-            kind => unreachable!("no {kind:?} tensor is saved"),
-        };
-        let shape: Vec<usize> = tensor.size().iter().map(|&n| n as usize).collect();
-        bytes.push((name.to_owned(), dtype, shape, numbers(tensor)?));
-    }
-    let views = bytes
+/// A tensor that was copied into memory: what it was of may change.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct TensorCopy {
+    name: String,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    data: Vec<u8>,
+}
+
+/// Copies named tensors.
+pub(crate) fn copies<'a>(tensors: impl Iterator<Item = (&'a str, &'a Tensor)>) -> Result<Vec<TensorCopy>> {
+    tensors
+        .map(|(name, tensor)| {
+            let dtype = match tensor.kind() {
+                Kind::Float => Dtype::F32,
+                Kind::Double => Dtype::F64,
+                kind => unreachable!("no {kind:?} tensor is saved"),
+            };
+            let shape = tensor.size().iter().map(|&n| n as usize).collect();
+            Ok(TensorCopy { name: name.to_owned(), dtype, shape, data: numbers(tensor)? })
+        })
+        .collect()
+}
+
+/// Writes copies of tensors as safetensors.
+pub(crate) fn write_copies(path: &Path, tensors: &[TensorCopy]) -> Result<()> {
+    let views = tensors
         .iter()
-        .map(|(name, dtype, shape, data)| Ok((name.as_str(), TensorView::new(*dtype, shape.clone(), data)?)))
+        .map(|copy| Ok((copy.name.as_str(), TensorView::new(copy.dtype, copy.shape.clone(), &copy.data)?)))
         .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
         .map_err(|error| Error::file(path, error))?;
     // Not `serialize_to_file`, whose file nobody but its owner may read.
@@ -149,9 +172,7 @@ pub(crate) fn write_tensors<'a>(path: &Path, tensors: impl Iterator<Item = (&'a 
 /// Copies tensors of a safetensors file into those of the same name, whatever their device and type.
 pub(crate) fn read_tensors<'a>(path: &Path, into: impl Iterator<Item = (&'a str, &'a Tensor)>) -> Result<()> {
     let content = std::fs::read(path).at(path)?;
-    let file = SafeTensors::deserialize(&content)
-        .map_err(|error| Error::file(path, format!("is damaged or no safetensors file: {error}")))?;
-    let mut there: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
+    let mut there = views(path, &content)?;
     for (name, target) in into {
         let Some(view) = there.remove(name) else {
             return Err(Error::file(path, format!("has no tensor {name}, which config.json asks for")));
@@ -161,17 +182,7 @@ pub(crate) fn read_tensors<'a>(path: &Path, into: impl Iterator<Item = (&'a str,
             let reason = format!("{name} is {shape:?}, but config.json asks for {:?}", target.size());
             return Err(Error::file(path, reason));
         }
-        let kind = match view.dtype() {
-            Dtype::F32 => Kind::Float,
-            Dtype::F64 => Kind::Double,
-            Dtype::BF16 => Kind::BFloat16,
-            Dtype::F16 => Kind::Half,
-            dtype => return Err(Error::file(path, format!("{name} is {dtype:?}, expected floating-point numbers"))),
-        };
-        let source = Tensor::f_from_data_size(view.data(), &shape, kind)?;
-        if !bool::try_from(source.isfinite().all())? {
-            return Err(Error::file(path, format!("{name} has NaN or infinite values: use an earlier checkpoint")));
-        }
+        let source = tensor(path, name, &view)?;
         tch::no_grad(|| target.shallow_clone().f_copy_(&source))?;
     }
     if let Some(name) = there.keys().next() {
@@ -179,4 +190,28 @@ pub(crate) fn read_tensors<'a>(path: &Path, into: impl Iterator<Item = (&'a str,
         return Err(Error::file(path, reason));
     }
     Ok(())
+}
+
+/// What a safetensors file holds, by name.
+pub(super) fn views<'a>(path: &Path, content: &'a [u8]) -> Result<BTreeMap<String, TensorView<'a>>> {
+    let file = SafeTensors::deserialize(content)
+        .map_err(|error| Error::file(path, format!("is damaged or no safetensors file: {error}")))?;
+    Ok(file.tensors().into_iter().collect())
+}
+
+/// The finite numbers of a tensor in a file.
+pub(super) fn tensor(path: &Path, name: &str, view: &TensorView<'_>) -> Result<Tensor> {
+    let kind = match view.dtype() {
+        Dtype::F32 => Kind::Float,
+        Dtype::F64 => Kind::Double,
+        Dtype::BF16 => Kind::BFloat16,
+        Dtype::F16 => Kind::Half,
+        dtype => return Err(Error::file(path, format!("{name} is {dtype:?}, expected floating-point numbers"))),
+    };
+    let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
+    let tensor = Tensor::f_from_data_size(view.data(), &shape, kind)?;
+    if !bool::try_from(tensor.isfinite().all())? {
+        return Err(Error::file(path, format!("{name} has NaN or infinite values: use an earlier checkpoint")));
+    }
+    Ok(tensor)
 }

@@ -32,12 +32,12 @@ pub fn accumulate(model: &Megabyte, symbols: &Tensor, dropout: f64, scale: f64, 
     let mut way = Way { model, dropout, memory, seeds: Seeds::draw() };
 
     let first = if model.config().first_level() == 0 { Some(way.forward(0, &input, None)?) } else { None };
-    // What the stretches say to the first level, (B, n, D).
-    let mut to_first = first.as_ref().map(|first| first.out.zeros_like());
+    // What the stretches say to the first level, (B, n, D), where it wants to know.
+    let mut to_first = first.as_ref().filter(|first| first.out.requires_grad()).map(|first| first.out.zeros_like());
     let mut total = Tensor::zeros([], (Kind::Double, model.device()));
     for stretch in stretches(model.config(), symbols.size2()?, memory.stretch) {
         let inside = stretch.symbols(&input);
-        let coarse = first.as_ref().map(|first| leaf(&stretch.units(&first.out)));
+        let coarse = first.as_ref().map(|first| leaf(&stretch.units(&first.out), first.out.requires_grad()));
         let mut segments: Vec<Segment> = Vec::new();
         for l in 1..levels {
             let above = segments.last().map_or(coarse.as_ref(), |segment| Some(&segment.out));
@@ -55,8 +55,8 @@ pub fn accumulate(model: &Megabyte, symbols: &Tensor, dropout: f64, scale: f64, 
         }
         total += nats.detach();
     }
-    if let Some(first) = first {
-        way.back(first, to_first.take())?;
+    if let (Some(first), Some(to_first)) = (first, to_first.take()) {
+        way.back(first, Some(to_first))?;
     }
     way.seeds.end();
     Ok(total)
@@ -65,7 +65,7 @@ pub fn accumulate(model: &Megabyte, symbols: &Tensor, dropout: f64, scale: f64, 
 /// One pass of one level over some parents.
 struct Segment {
     level: usize,
-    /// A leaf (S, n, D): what the level says; finer levels leave their gradient there.
+    /// A leaf (S, n, D): what the level says; finer levels leave their gradient there, where it has use for one.
     out: Tensor,
     kept: Kept,
 }
@@ -91,9 +91,11 @@ impl Way<'_> {
         let (stem, parents) = self.model.inputs(l, symbols, above);
         let level = self.model.level(l);
         let pass = level.pass(self.model.kind(), self.dropout, 0, parents);
-        if !self.memory.checkpoint.contains(&l) {
+        // Without weights that are trained, here and above, there is no graph.
+        let wanted = stem.requires_grad();
+        if !wanted || !self.memory.checkpoint.contains(&l) {
             let out = level.forward(stem, &pass);
-            return Ok(Segment { level: l, out: leaf(&out), kept: Kept::Graph(out) });
+            return Ok(Segment { level: l, out: leaf(&out, wanted), kept: Kept::Graph(out) });
         }
         let mut inputs = vec![stem.detach()];
         let seeds = self.seeds.fork();
@@ -105,22 +107,25 @@ impl Way<'_> {
             level.finish(&inputs[level.depth()], pass.kind)
         });
         self.seeds.go_on();
-        Ok(Segment { level: l, out: leaf(&out), kept: Kept::Inputs { stem, inputs, parents, seeds } })
+        Ok(Segment { level: l, out: leaf(&out, true), kept: Kept::Inputs { stem, inputs, parents, seeds } })
     }
 
     /// Carries back what finer levels left at a segment's output, or the gradient that is given.
     fn back(&mut self, segment: Segment, gradient: Option<Tensor>) -> Result<()> {
+        if !segment.out.requires_grad() {
+            return Ok(());
+        }
         let gradient = gradient.unwrap_or_else(|| segment.out.grad());
         match segment.kept {
             Kept::Graph(out) => native::backward(&out, &gradient),
             Kept::Inputs { stem, mut inputs, parents, seeds } => {
                 let level = self.model.level(segment.level);
                 let pass = level.pass(self.model.kind(), self.dropout, 0, parents);
-                let last = leaf(&inputs.pop().expect("there is an input of the final norm"));
+                let last = leaf(&inputs.pop().expect("there is an input of the final norm"), true);
                 native::backward(&level.finish(&last, pass.kind), &gradient)?;
                 let mut gradient = last.grad();
                 while let Some(input) = inputs.pop() {
-                    let input = leaf(&input);
+                    let input = leaf(&input, true);
                     seeds.begin(inputs.len());
                     native::backward(&level.block(inputs.len(), input.shallow_clone(), &pass), &gradient)?;
                     gradient = input.grad();
@@ -136,9 +141,9 @@ impl Way<'_> {
     }
 }
 
-/// The same numbers, where a graph begins.
-fn leaf(x: &Tensor) -> Tensor {
-    x.detach().set_requires_grad(true)
+/// The same numbers, where a graph begins if one is wanted.
+fn leaf(x: &Tensor, wanted: bool) -> Tensor {
+    x.detach().set_requires_grad(wanted)
 }
 
 /// Where dropout draws from, so that a block that is computed twice drops the same: libtorch's generator is set anew

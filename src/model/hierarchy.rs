@@ -78,6 +78,17 @@ impl Megabyte {
         self.device
     }
 
+    /// Training leaves these levels as they are. An output matrix of its own belongs to the last level.
+    pub fn hold(&self, levels: &[usize]) {
+        let last = self.config.levels.len() - 1;
+        for &l in levels {
+            self.params.set_trained(&format!("level.{l}."), false);
+            if l == last {
+                self.params.set_trained("output.", false);
+            }
+        }
+    }
+
     /// Casts the matrices once: for a model that no longer trains.
     pub fn freeze(&mut self) {
         for level in &mut self.levels {

@@ -3,6 +3,7 @@
 //! [`Megabyte`] is built of levels, a level of blocks. Training, evaluation and generation share this code: a
 //! cached step is the same forward pass over fewer units.
 
+mod adopt;
 mod attention;
 mod block;
 pub(crate) mod cache;
@@ -21,6 +22,7 @@ mod parameters;
 mod rotary;
 mod stretch;
 
+pub use adopt::{Adopted, adopt};
 pub use config::{Embedding, Ffn, LevelConfig, ModelConfig, Norm, Position, Projection};
 pub use hierarchy::Megabyte;
 pub use parameters::Parameters;

@@ -35,6 +35,7 @@ unsafe extern "C" {
         high: *mut f64,
         counts: *const C_tensor,
     ) -> *mut c_char;
+    fn mb_lerp(tensors: *const *const C_tensor, targets: *const *const C_tensor, n: usize, weight: f64) -> *mut c_char;
     fn mb_clear_gradients(params: *const *const C_tensor, n: usize) -> *mut c_char;
     fn mb_short_attention(
         q: *const C_tensor,
@@ -126,6 +127,14 @@ pub fn histogram(tensors: &[Tensor], counts: &Tensor) -> Result<(f64, f64)> {
     // SAFETY: `list` holds `len` pointers to live tensors; the shim writes two numbers, and `counts` through torch.
     check(unsafe { mb_histogram(list.as_ptr(), list.len(), &mut low, &mut high, counts.as_ptr()) })?;
     Ok((low, high))
+}
+
+/// Moves each of `tensors` towards the one of `targets` at its place, by `weight` of the way.
+pub fn lerp(tensors: &[Tensor], targets: &[Tensor], weight: f64) -> Result<()> {
+    assert_eq!(tensors.len(), targets.len(), "every tensor has a target");
+    let (list, to) = (pointers(tensors), pointers(targets));
+    // SAFETY: two lists of as many pointers to live tensors; the shim keeps none of them.
+    check(unsafe { mb_lerp(list.as_ptr(), to.as_ptr(), list.len(), weight) })
 }
 
 /// Makes every parameter's gradient undefined, so that the next backward pass stores instead of adding.

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/_foreach_lerp.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/aminmax.h>
@@ -62,6 +63,11 @@ char *mb_fused_adamw(at::Tensor *const *params, at::Tensor *const *grads, at::Te
                       /*max_exp_avg_sqs=*/{}, list(steps, n), lr, beta1, beta2, weight_decay, eps,
                       /*amsgrad=*/false, /*maximize=*/false, *grad_scale, *found_inf);
   });
+}
+
+// Moves each tensor towards its target, by `weight` of the way.
+char *mb_lerp(at::Tensor *const *tensors, at::Tensor *const *targets, size_t n, double weight) {
+  return guarded([&] { at::_foreach_lerp_(list(tensors, n), list(targets, n), weight); });
 }
 
 // The Euclidean norm of all the tensors together, a scalar written to `out`; the host does not wait for it.

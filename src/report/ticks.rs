@@ -39,7 +39,10 @@ impl Ticks {
         if largest >= 10_000.0 {
             return si_exact(tick);
         }
-        if self.step < 1e-4 && tick != 0.0 {
+        if self.step < 1e-4 {
+            if tick == 0.0 {
+                return "0".to_owned();
+            }
             // All with the exponent of the largest.
             let exponent = largest.log10().floor();
             let unit = 10f64.powf(exponent);

@@ -1,5 +1,7 @@
 //! The keys of `[train]`.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::ModelConfig;
@@ -47,6 +49,8 @@ impl std::str::FromStr for Dtype {
 pub enum OptimizerKind {
     /// Adam with decoupled weight decay on matrices.
     AdamW,
+    /// Orthogonal momentum for the matrices of the blocks and between levels, AdamW for all else.
+    Muon,
 }
 
 /// The learning rate over the run, after a linear warm-up.
@@ -101,8 +105,23 @@ pub struct TrainConfig {
     pub betas: [f64; 2],
     /// Added to the root of Adam's second average.
     pub eps: f64,
+    /// Decay rate of Muon's momentum.
+    pub muon_momentum: f64,
     /// Gradients are scaled down to this norm; 0 is never.
     pub clip: f64,
+    /// Decay rate of an average of the weights, such as 0.999, which is what is evaluated, sampled from and saved as the
+    /// model; 0 is none.
+    pub ema: f64,
+    /// A step whose gradients are not finite is skipped; after so many in a row the run ends. 0: it never does.
+    pub max_skipped: u64,
+    /// A step whose loss is so many standard deviations above the mean of those before is logged with its batches; 0:
+    /// none is.
+    pub spike_sigma: f64,
+    /// A model folder, a checkpoint or a run whose weights a new run begins with, as far as names and shapes fit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<PathBuf>,
+    /// Levels, by their numbers from 0, whose weights stay as they are.
+    pub freeze_levels: Vec<usize>,
     /// The type of matrix work.
     pub dtype: Dtype,
     /// Decides initial weights, data order and dropout.
@@ -141,7 +160,13 @@ impl Default for TrainConfig {
             weight_decay: 0.1,
             betas: [0.9, 0.98],
             eps: 1e-8,
+            muon_momentum: 0.95,
             clip: 1.0,
+            ema: 0.0,
+            max_skipped: 10,
+            spike_sigma: 6.0,
+            init_from: None,
+            freeze_levels: Vec::new(),
             dtype: Dtype::Bfloat16,
             seed: 0,
             log_every: 10,
@@ -189,7 +214,12 @@ impl TrainConfig {
         let betas = self.betas.iter().all(|beta| (0.0..1.0).contains(beta));
         check(betas, "betas", format!("are {:?}, allowed is 0 to below 1", self.betas))?;
         check(self.eps > 0.0 && self.eps.is_finite(), "eps", "must be above 0")?;
+        let momentum = (0.0..1.0).contains(&self.muon_momentum);
+        check(momentum, "muon_momentum", format!("is {}, allowed is 0 to below 1", self.muon_momentum))?;
         check(self.clip >= 0.0, "clip", "must not be negative")?;
+        check((0.0..1.0).contains(&self.ema), "ema", format!("is {}, allowed is 0 to below 1", self.ema))?;
+        let sigma = self.spike_sigma;
+        check(sigma == 0.0 || sigma >= 2.0, "spike_sigma", format!("is {sigma}, allowed is 0 or at least 2"))?;
         check(self.log_every > 0, "log_every", "must be above 0")?;
         check(self.keep_checkpoints > 0, "keep_checkpoints", "must be above 0")?;
         check((1..=64).contains(&self.loader_threads), "loader_threads", "must be 1 to 64")?;
@@ -199,6 +229,13 @@ impl TrainConfig {
             "checkpoint_levels",
             format!("are {:?}, allowed are levels 0 to {}", self.checkpoint_levels, levels - 1),
         )?;
+        check(
+            self.freeze_levels.iter().all(|&l| l < levels),
+            "freeze_levels",
+            format!("are {:?}, allowed are levels 0 to {}", self.freeze_levels, levels - 1),
+        )?;
+        let frozen = (0..levels).all(|l| self.freeze_levels.contains(&l));
+        check(!frozen, "freeze_levels", "are all levels, which leaves nothing to train")?;
         check(
             self.bytes_per_step <= MAX_STEP,
             "bytes_per_step",

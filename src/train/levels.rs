@@ -59,8 +59,8 @@ pub fn histograms(model: &Megabyte, total: f64) -> Result<Vec<Histogram>> {
     Ok(histograms)
 }
 
-/// By how much gradients were scaled down when they were clipped, which the fused optimizer writes back to them. 1 where
-/// they are not finite: then it left them as they were.
+/// By how much the optimizer scaled the gradients down in their place. 1 where they are not finite: then it left them as
+/// they were.
 fn unclipped(norms: &[f64], total: f64) -> f64 {
     let now = norms.iter().map(|norm| norm * norm).sum::<f64>().sqrt();
     let scale = total / now;

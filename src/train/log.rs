@@ -71,6 +71,11 @@ impl Log {
         self.events.flush()
     }
 
+    /// Writes a line about a sudden rise of the loss.
+    pub fn spike(&mut self, metric: &Metric) -> Result<()> {
+        self.metrics.write(metric)
+    }
+
     /// Writes a line of evaluation.
     pub fn valid(&mut self, metric: &Metric) -> Result<()> {
         let written = [self.metrics.write(metric), self.valid_events(metric)];
@@ -78,8 +83,11 @@ impl Log {
     }
 
     fn valid_events(&mut self, metric: &Metric) -> Result<()> {
-        if let Metric::Valid { step, bits_per_byte, .. } = *metric {
+        if let Metric::Valid { step, bits_per_byte, raw_bits_per_byte, .. } = *metric {
             self.events.scalar("valid/bits_per_byte", step, bits_per_byte)?;
+            if let Some(raw) = raw_bits_per_byte {
+                self.events.scalar("valid/raw_bits_per_byte", step, raw)?;
+            }
         }
         self.events.flush()
     }
@@ -124,6 +132,7 @@ mod tests {
             lr: 0.1,
             grad_norm: 2.0,
             levels: Vec::new(),
+            skipped: 0,
         };
         let speed = Speed { step: 7, seconds: 1.0, bytes_per_second: 64.0, mfu: 0.5, data_wait: 0.0 };
         let valid = Metric::Valid {
@@ -131,6 +140,7 @@ mod tests {
             bytes: 64,
             nats: 1.0,
             bits_per_byte: 1.5,
+            raw_bits_per_byte: None,
             std_error: 0.1,
             scored_bytes: 64,
             parts: Vec::new(),

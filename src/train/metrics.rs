@@ -21,7 +21,7 @@ pub enum Metric {
         step: u64,
         /// Symbols trained on.
         bytes: u64,
-        /// Nats a symbol.
+        /// Nats a symbol; NaN, which JSON writes as null, where every step was skipped.
         loss: f64,
         /// The same in bits.
         bits_per_byte: f64,
@@ -31,6 +31,19 @@ pub enum Metric {
         grad_norm: f64,
         /// Of each level, coarse first.
         levels: Vec<LevelNorms>,
+        /// Steps of the run so far that changed nothing, because their gradients were not finite.
+        skipped: u64,
+    },
+    /// A step whose loss rose suddenly.
+    Spike {
+        /// The step's number, from 1.
+        step: u64,
+        /// Its loss.
+        bits_per_byte: f64,
+        /// The mean of those before it.
+        mean: f64,
+        /// The first and the last of the batches it was of, by their numbers from 0.
+        batches: [u64; 2],
     },
     /// The valid split, or a part of it.
     Valid {
@@ -40,8 +53,11 @@ pub enum Metric {
         bytes: u64,
         /// Nats of all that was scored.
         nats: f64,
-        /// nats / (ln 2 · scored bytes).
+        /// nats / (ln 2 · scored bytes); of the averaged weights, where there are.
         bits_per_byte: f64,
+        /// The same of the weights that are trained, where averaged ones are scored.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        raw_bits_per_byte: Option<f64>,
         /// Of bits_per_byte, over sequences.
         std_error: f64,
         /// Bytes scored.
@@ -50,6 +66,15 @@ pub enum Metric {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         parts: Vec<f64>,
     },
+}
+
+impl Metric {
+    /// The step that it is about.
+    pub fn step(&self) -> u64 {
+        match self {
+            Metric::Train { step, .. } | Metric::Spike { step, .. } | Metric::Valid { step, .. } => *step,
+        }
+    }
 }
 
 /// A line of `speed.jsonl`.

@@ -1,10 +1,13 @@
 //! Training: the loop and its parts.
 
+mod averages;
 pub mod checkpoint;
 mod config;
 mod levels;
 mod log;
+mod losses;
 mod metrics;
+mod observer;
 mod optimizer;
 mod schedule;
 pub mod speed;
@@ -12,7 +15,9 @@ mod trainer;
 
 pub use config::{Dtype, OptimizerKind, Schedule, TrainConfig};
 pub use levels::LevelNorms;
+pub use losses::Course;
 pub use metrics::{Metric, Speed};
-pub use optimizer::AdamW;
+pub use observer::{Event, Observer, Outcome};
+pub use optimizer::Optimizer;
 pub use schedule::learning_rate;
-pub use trainer::{Event, Lap, Observer, Outcome, Trainer};
+pub use trainer::{Lap, Trainer, batches};

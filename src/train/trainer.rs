@@ -6,56 +6,22 @@ use std::time::Instant;
 
 use tch::{Device, Kind, Tensor};
 
-use super::checkpoint::{Checkpoints, Owed, State, restore};
+use super::averages::Averages;
+use super::checkpoint::{Checkpoints, Owed, Snapshot, State, Tensors, Writer, Written};
 use super::levels;
 use super::log::Log;
+use super::losses::Losses;
 use super::metrics::{Metric, Speed};
-use super::optimizer::AdamW;
+use super::observer::{Event, Observer, Outcome};
+use super::optimizer::Optimizer;
 use super::schedule::learning_rate;
 use crate::config::RunConfig;
 use crate::data::{Dataset, Loader, LoaderConfig, Mixture, PAD, Sampler};
 use crate::density::{EvalOptions, Evaluation, Inference, evaluate};
 use crate::generate::{Request, generate};
-use crate::model::{Megabyte, gradients, loss};
-use crate::progress::{Progress, Quiet};
+use crate::model::{Adopted, Megabyte, adopt, gradients, loss};
+use crate::progress::Progress;
 use crate::{Error, Result};
-
-/// What a run tells while it goes.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// A line of metrics was written.
-    Logged(&'a Metric, &'a Speed),
-    /// Held-out data was scored.
-    Evaluated(&'a Metric),
-    /// A checkpoint was written.
-    Saved(&'a Path),
-    /// Something the person should see.
-    Note(&'a str),
-}
-
-/// Who is told, and who may stop the run.
-pub trait Observer {
-    /// Called for each event.
-    fn event(&mut self, event: Event<'_>);
-    /// Whether to save and stop after this step.
-    fn stop(&mut self) -> bool;
-    /// Who is told of evaluations and samples, and may stop them: these are then done when the run goes on.
-    fn progress(&self) -> &dyn Progress {
-        &Quiet
-    }
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
-    /// Whether it was stopped before its end; `--resume` continues.
-    pub interrupted: bool,
-    /// Steps done.
-    pub step: u64,
-    /// The lowest held-out bits per byte.
-    pub best: Option<f64>,
-}
 
 /// A run: a model, what trains it, and where it stands.
 #[derive(Debug)]
@@ -63,8 +29,12 @@ pub struct Trainer {
     config: RunConfig,
     folder: PathBuf,
     model: Megabyte,
-    optimizer: AdamW,
+    /// What the weights began with, where that was another model.
+    adopted: Option<Adopted>,
+    optimizer: Optimizer,
+    averages: Option<Averages>,
     state: State,
+    losses: Losses,
     checkpoints: Checkpoints,
     /// What `[data]` and each `[[data.mix]]` name.
     train: Vec<Arc<Dataset>>,
@@ -89,7 +59,13 @@ impl Trainer {
         config.validate()?;
         let kind = config.train.dtype.kind();
         let model = Megabyte::new(&config.model, kind, device, config.train.seed)?;
-        let optimizer = AdamW::new(model.parameters(), &config.train);
+        let adopted = match &config.train.init_from {
+            Some(other) if !resume => Some(adopt(other, &model)?),
+            _ => None,
+        };
+        model.hold(&config.train.freeze_levels);
+        let optimizer = Optimizer::new(&model, &config.train);
+        let averages = (config.train.ema > 0.0).then(|| Averages::new(&model, config.train.ema));
         let checkpoints = Checkpoints::new(folder);
         let data: Vec<String> = train.iter().map(Dataset::fingerprint).collect();
         let mut state = State { seed: config.train.seed, data: data.clone(), ..State::default() };
@@ -99,7 +75,8 @@ impl Trainer {
                 Error::file(folder, "has no checkpoint to resume from: begin it again without --resume")
             })?;
             checkpoints.verify(&latest)?;
-            state = restore(&latest, &model, &optimizer)?;
+            let tensors = Tensors { model: &model, optimizer: &optimizer, averages: averages.as_ref() };
+            state = tensors.restore(&latest)?;
             if state.data != data {
                 let reason = "was trained on other data than its sources hold now: \
                               bring these back to what they were, or begin a new run";
@@ -111,8 +88,11 @@ impl Trainer {
             config,
             folder: folder.to_owned(),
             model,
+            adopted,
             optimizer,
+            averages,
             state,
+            losses: Losses::default(),
             checkpoints,
             train: train.into_iter().map(Arc::new).collect(),
             valid: valid.into_iter().filter(|valid| !valid.is_empty()).collect(),
@@ -122,6 +102,11 @@ impl Trainer {
     /// The model.
     pub fn model(&self) -> &Megabyte {
         &self.model
+    }
+
+    /// What the weights began with, where that was another model.
+    pub fn adopted(&self) -> Option<&Adopted> {
+        self.adopted.as_ref()
     }
 
     /// Where the run stands.
@@ -140,9 +125,7 @@ impl Trainer {
         let mut log = Log::open(&self.folder, &self.state)?;
         let mut loader = self.loader()?;
         let mut lap = Lap::begin(&self.state);
-        let mut saved = self.state.step;
-        // Loss of the steps since the last line of metrics, summed on the device.
-        let mut interval = Tensor::full([], self.state.interval_nats, (Kind::Double, self.model.device()));
+        let mut writer = Writer::new(self.checkpoints.clone());
         let mut interrupted = false;
         // A checkpoint that could not be written is tried again at each line of metrics.
         let mut unsaved = false;
@@ -151,46 +134,62 @@ impl Trainer {
             let late = self.state.owed.any();
             let lr = learning_rate(&settings, self.state.step, self.state.minutes);
             if !late {
-                self.train_step(&mut loader, lr, &mut interval, &mut lap)?;
+                self.train_step(&mut loader, lr, &mut lap)?;
             }
             let step = self.state.step;
             let last = step == settings.max_steps || self.out_of_time();
             let due = |every: u64| last || (every > 0 && step.is_multiple_of(every));
             interrupted = !last && observer.stop();
+            if let Some(written) = writer.poll() {
+                unsaved = !self.written(written, observer);
+            }
 
-            if !late && (step.is_multiple_of(settings.log_every) || last) {
-                let metric = self.log(lr, &mut interval)?;
+            let line = !late && (step.is_multiple_of(settings.log_every) || last);
+            if !late {
+                let samples = settings.sample_every > 0 && due(settings.sample_every);
+                self.state.owed = Owed { evaluation: due(settings.eval_every), samples };
+            }
+            if line || self.state.owed.evaluation {
+                self.settle(&mut log, observer)?;
+            }
+            if line {
+                let metric = self.log(lr)?;
                 let speed = lap.end(&self.state, &self.config.model, self.peak_flops);
                 if let Err(error) = log.train(&metric, &speed) {
                     observer.event(Event::Note(&format!("{error}; it is tried again")));
                 }
                 observer.event(Event::Logged(&metric, &speed));
             }
-            let best_before = self.state.best;
-            if !late {
-                let samples = settings.sample_every > 0 && due(settings.sample_every);
-                self.state.owed = Owed { evaluation: due(settings.eval_every), samples };
+            let mut best_before = self.state.best;
+            if self.state.owed.evaluation {
+                // Whether the best so far is on the disk decides what is better.
+                if let Some(written) = writer.finish() {
+                    unsaved = !self.written(written, observer);
+                }
+                best_before = self.state.best;
             }
             let best = self.look(&mut log, observer)?;
+            // What was stopped, a resumed run begins with.
             interrupted |= self.state.owed.any();
-            let again = unsaved && step.is_multiple_of(settings.log_every);
-            if due(settings.checkpoint_every) || best || interrupted || late || again {
-                self.state.interval_nats = f64::try_from(&interval)?;
-                self.check_finite(self.state.interval_nats)?;
+            if due(settings.checkpoint_every) || best || interrupted || late || (unsaved && line) {
+                if let Some(written) = writer.finish() {
+                    self.written(written, observer);
+                }
+                self.settle(&mut log, observer)?;
                 // What a checkpoint says is done is in the metrics: else a run that goes on from it would miss lines.
-                match log.flush().and_then(|()| self.save(best)) {
-                    Ok(place) => {
-                        unsaved = false;
-                        saved = step;
-                        observer.event(Event::Saved(&place));
+                match log.flush().and_then(|()| self.snapshot()) {
+                    Ok(snapshot) => writer.start(snapshot, best, best_before, settings.keep_checkpoints),
+                    Err(error) if last || interrupted => return Err(self.not_saved(&error)),
+                    Err(error) => {
+                        unsaved = !self.written(Written { step, best_before, place: Err(error) }, observer);
                     }
-                    // The run is worth more than this checkpoint; what was saved before is untouched.
-                    Err(error) if !last && !interrupted => {
-                        self.state.best = best_before;
-                        unsaved = true;
-                        observer.event(Event::Note(&format!("no checkpoint at step {step}: {error}")));
+                }
+                if last || interrupted {
+                    match writer.finish() {
+                        Some(Written { place: Err(error), .. }) => return Err(self.not_saved(&error)),
+                        Some(written) => drop(self.written(written, observer)),
+                        None => {}
                     }
-                    Err(error) => return Err(self.not_saved(&error)),
                 }
             }
             if interrupted {
@@ -198,12 +197,11 @@ impl Trainer {
             }
         }
         log.flush()?;
-        debug_assert!(saved == self.state.step || self.state.step == 0, "the last step is saved");
         Ok(Outcome { interrupted, step: self.state.step, best: self.state.best })
     }
 
     /// One optimizer step: forward and backward over the micro-batches, clip, update.
-    pub fn train_step(&mut self, loader: &mut Loader, lr: f64, interval: &mut Tensor, lap: &mut Lap) -> Result<()> {
+    pub fn train_step(&mut self, loader: &mut Loader, lr: f64, lap: &mut Lap) -> Result<()> {
         let started = Instant::now();
         let model = &self.config.model;
         let mut batches = Vec::new();
@@ -223,33 +221,34 @@ impl Trainer {
         // Dropout is a function of seed and step, so that a resumed run draws what an uninterrupted one would.
         tch::manual_seed((self.state.seed ^ (self.state.step + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)) as i64);
         self.optimizer.zero_grad()?;
+        let mut total = Tensor::zeros([], (Kind::Double, self.model.device()));
         let (memory, scale) = (self.config.train.memory(), 1.0 / symbols.max(1) as f64);
         for batch in &batches {
             let on_device = loss::to_device(batch, self.model.device())?;
             let nats = gradients::accumulate(&self.model, &on_device, self.config.model.dropout, scale, &memory)?;
-            let _ = interval.g_add_(&nats);
+            let _ = total.g_add_(&nats);
         }
-        self.optimizer.step(lr)?;
+        let finite = self.optimizer.step(lr)?;
 
         self.state.step += 1;
+        if let Some(averages) = &mut self.averages {
+            averages.update(self.state.step)?;
+        }
+        let first = self.state.next_batch;
         self.state.next_batch += batches.len() as u64;
         self.state.bytes_seen += symbols as u64;
-        self.state.interval_bytes += symbols as u64;
+        self.losses.add(self.state.step, total, finite, symbols as u64, [first, self.state.next_batch - 1]);
+        if self.losses.is_full() {
+            self.losses.settle(&self.config.train, &mut self.state)?;
+            self.check_skipped()?;
+        }
         self.state.minutes += started.elapsed().as_secs_f64() / 60.0;
         Ok(())
     }
 
     /// The loader at the run's position.
     pub fn loader(&self) -> Result<Loader> {
-        let model = &self.config.model;
-        let rows = self.config.train.rows(model);
-        let loading = LoaderConfig::new(model.context, rows, model.vocab, self.state.seed);
-        let mut parts = Vec::new();
-        for (dataset, data) in self.train.iter().zip(self.config.data.parts()) {
-            let sampler = Sampler::new(Arc::clone(dataset), loading)?;
-            parts.push((if data.flip { sampler.mirrored()? } else { sampler }, data.weight));
-        }
-        let mixture = Mixture::new(parts, self.state.seed)?;
+        let mixture = batches(&self.config, &self.train)?;
         Loader::new(mixture, self.state.next_batch, self.config.train.loader_threads)
     }
 
@@ -257,11 +256,41 @@ impl Trainer {
         self.config.train.max_minutes > 0.0 && self.state.minutes >= self.config.train.max_minutes
     }
 
-    fn log(&mut self, lr: f64, interval: &mut Tensor) -> Result<Metric> {
-        let loss = f64::try_from(&*interval)? / self.state.interval_bytes.max(1) as f64;
-        self.check_finite(loss)?;
-        let _ = interval.zero_();
-        self.state.interval_bytes = 0;
+    /// Brings what the run knows of its losses up to this step, and logs sudden rises. Whatever is written or saved
+    /// comes after it, so that lines are in the same order whenever a run is stopped.
+    fn settle(&mut self, log: &mut Log, observer: &mut dyn Observer) -> Result<()> {
+        self.losses.settle(&self.config.train, &mut self.state)?;
+        for spike in self.losses.take_spikes() {
+            if let Err(error) = log.spike(&spike) {
+                observer.event(Event::Note(&format!("{error}; it is tried again")));
+            }
+            if let Metric::Spike { step, bits_per_byte, mean, batches: [first, last] } = spike {
+                observer.event(Event::Note(&format!(
+                    "the loss of step {step} is {bits_per_byte:.4} bits per byte, where {mean:.4} was the mean: \
+                     batches {first} to {last}"
+                )));
+            }
+        }
+        self.check_skipped()
+    }
+
+    /// Ends a run of which step after step is skipped.
+    fn check_skipped(&self) -> Result<()> {
+        let (most, in_a_row) = (self.config.train.max_skipped, self.state.skipped_in_a_row);
+        if most == 0 || in_a_row < most {
+            return Ok(());
+        }
+        Err(Error::Content(format!(
+            "{in_a_row} steps in a row had gradients that are not finite, and changed nothing: lower train.lr, raise \
+             train.warmup_steps, or look for what is odd in the data; {}",
+            self.last_good()
+        )))
+    }
+
+    fn log(&mut self, lr: f64) -> Result<Metric> {
+        // NaN where every step was skipped.
+        let loss =
+            std::mem::take(&mut self.state.interval_nats) / std::mem::take(&mut self.state.interval_bytes) as f64;
         let grad_norm = self.optimizer.grad_norm()?;
         Ok(Metric::Train {
             step: self.state.step,
@@ -271,28 +300,34 @@ impl Trainer {
             lr,
             grad_norm,
             levels: levels::norms(&self.model, grad_norm)?,
+            skipped: self.state.skipped,
         })
+    }
+
+    /// Tells what became of a checkpoint; whether it is there. Where not, the run is worth more than this checkpoint,
+    /// what was saved before is untouched, and a result that was the best with it is not the run's.
+    fn written(&mut self, written: Written, observer: &mut dyn Observer) -> bool {
+        match written.place {
+            Ok(place) => observer.event(Event::Saved(&place)),
+            Err(error) => {
+                self.state.best = written.best_before;
+                observer.event(Event::Note(&format!("no checkpoint at step {}: {error}", written.step)));
+                return false;
+            }
+        }
+        true
     }
 
     /// The last checkpoint of a run could not be written: what is lost, and how to go on.
     fn not_saved(&self, error: &Error) -> Error {
-        let before = match self.checkpoints.latest().and_then(|latest| std::fs::canonicalize(latest).ok()) {
-            Some(latest) => format!("with room, --resume goes on from {}", latest.display()),
-            None => "no checkpoint was written before it".to_owned(),
-        };
-        Error::Content(format!("{error}: step {} is not saved; {before}", self.state.step))
+        Error::Content(format!("{error}: step {} is not saved; {}", self.state.step, self.last_good()))
     }
 
-    /// A model whose loss is NaN or infinite is never saved over one that was better.
-    fn check_finite(&self, loss: f64) -> Result<()> {
-        if loss.is_finite() {
-            return Ok(());
+    fn last_good(&self) -> String {
+        match self.checkpoints.latest().and_then(|latest| std::fs::canonicalize(latest).ok()) {
+            Some(latest) => format!("--resume goes on from the last good checkpoint, {}", latest.display()),
+            None => "no checkpoint was written before".to_owned(),
         }
-        let latest = self.checkpoints.latest().map_or("the start".to_owned(), |path| path.display().to_string());
-        Err(Error::Content(format!(
-            "the loss is {loss} at step {}: lower train.lr or raise train.warmup_steps, and continue from {latest}",
-            self.state.step
-        )))
     }
 
     /// Does what is owed, unless the observer stops it. Whether the model is the best so far.
@@ -324,19 +359,25 @@ impl Trainer {
         if let Err(error) = log.gradients(self.state.step, &histograms) {
             observer.event(Event::Note(&format!("no histograms at step {}: {error}", self.state.step)));
         }
-        let batch = self.config.train.rows(&self.config.model);
-        let options = EvalOptions { batch, limit_bytes: self.config.train.eval_bytes, inference: Inference::Plain };
-        let parts = self.valid.iter().map(|valid| evaluate(&self.model, valid, options, observer.progress()));
-        let parts = parts.collect::<Result<Vec<_>>>()?;
-        let Some(found) = Evaluation::sum(&parts) else {
+        let Some((parts, found)) = self.on_averages(|run| run.score(observer.progress()))? else {
             return Ok(false);
         };
-        self.check_finite(found.nats)?;
+        let raw = if self.averages.is_some() { self.score(observer.progress())? } else { None };
+        // A model whose loss is NaN or infinite is never saved over one that was better.
+        if !found.nats.is_finite() {
+            return Err(Error::Content(format!(
+                "the held-out loss is {} at step {}: lower train.lr or raise train.warmup_steps; {}",
+                found.nats,
+                self.state.step,
+                self.last_good()
+            )));
+        }
         let metric = Metric::Valid {
             step: self.state.step,
             bytes: self.state.bytes_seen,
             nats: found.nats,
             bits_per_byte: found.bits_per_byte,
+            raw_bits_per_byte: raw.map(|(_, raw)| raw.bits_per_byte),
             std_error: found.std_error,
             scored_bytes: found.bytes,
             parts: if parts.len() > 1 { parts.iter().map(|part| part.bits_per_byte).collect() } else { Vec::new() },
@@ -352,8 +393,29 @@ impl Trainer {
         Ok(best)
     }
 
+    /// What each held-out data set costs, and all of them together; none where nothing is held out.
+    fn score(&self, progress: &dyn Progress) -> Result<Option<(Vec<Evaluation>, Evaluation)>> {
+        let batch = self.config.train.rows(&self.config.model);
+        let options = EvalOptions { batch, limit_bytes: self.config.train.eval_bytes, inference: Inference::Plain };
+        let parts = self.valid.iter().map(|valid| evaluate(&self.model, valid, options, progress));
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        Ok(Evaluation::sum(&parts).map(|found| (parts, found)))
+    }
+
+    /// Does something with the averages of the weights in their place, where there are averages.
+    fn on_averages<T>(&mut self, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        if let Some(averages) = &mut self.averages {
+            averages.exchange();
+        }
+        let done = work(self);
+        if let Some(averages) = &mut self.averages {
+            averages.exchange();
+        }
+        done
+    }
+
     /// Draws a few sequences from nothing and writes them as files of the modality.
-    fn sample(&self, log: &mut Log, progress: &dyn Progress) -> Result<()> {
+    fn sample(&mut self, log: &mut Log, progress: &dyn Progress) -> Result<()> {
         let adapter = self.config.data.layout()?.adapter();
         let length = match (adapter.sequence_len(), adapter.bytes_per_second()) {
             (Some(length), _) => length,
@@ -362,15 +424,26 @@ impl Trainer {
             (None, None) => self.config.model.context.min(1024),
         };
         let request = Request { prompt: Vec::new(), length, count: 2, sample: self.config.sample };
-        let sequences = generate(&self.model, &request, progress)?;
+        let sequences = self.on_averages(|run| generate(&run.model, &request, progress))?;
         log.samples(self.state.step, &sequences, adapter.as_ref())
     }
 
-    fn save(&self, best: bool) -> Result<PathBuf> {
-        let layout = self.config.data.layout()?;
-        let keep = self.config.train.keep_checkpoints;
-        self.checkpoints.save(&layout, &self.model, &self.optimizer, &self.state, best, keep)
+    fn snapshot(&self) -> Result<Snapshot> {
+        let tensors = Tensors { model: &self.model, optimizer: &self.optimizer, averages: self.averages.as_ref() };
+        Snapshot::take(&self.config.data.layout()?, tensors, &self.state)
     }
+}
+
+/// All batches of a run, of what `[data]` and each `[[data.mix]]` name.
+pub fn batches(config: &RunConfig, train: &[Arc<Dataset>]) -> Result<Mixture> {
+    let model = &config.model;
+    let loading = LoaderConfig::new(model.context, config.train.rows(model), model.vocab, config.train.seed);
+    let mut parts = Vec::new();
+    for (dataset, data) in train.iter().zip(config.data.parts()) {
+        let sampler = Sampler::new(Arc::clone(dataset), loading)?;
+        parts.push((if data.flip { sampler.mirrored()? } else { sampler }, data.weight));
+    }
+    Mixture::new(parts, config.train.seed)
 }
 
 /// Time between two lines of metrics, without what lies between steps (evaluation, samples, checkpoints).

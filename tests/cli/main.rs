@@ -3,6 +3,7 @@
 // Helpers outside of `#[test]` functions are tests too.
 #![allow(clippy::unwrap_used)]
 
+mod begin;
 mod configuration;
 mod damage;
 mod data;

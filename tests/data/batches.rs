@@ -144,6 +144,33 @@ fn a_batch_depends_on_seed_and_index_alone() {
 }
 
 #[test]
+fn origins_are_where_the_rows_begin() {
+    let folder = tempfile::tempdir().unwrap();
+    let texts: Vec<_> = (0..9).map(|i| noise(20 + 7 * i as usize, i)).collect();
+    let texts = dataset(folder.path(), &texts);
+    let pictures = ImageLayout { width: 4, height: 4, patch: 2, ..ImageLayout::default() };
+    let pixels = (0..5).map(|i| noise(48, 50 + i)).collect();
+    let pictures = Arc::new(Dataset::from_memory(pixels, &Layout::Image(pictures)));
+    for (data, context, vocab) in [(texts, 16, 257), (pictures, 24, 256)] {
+        let sampler = Sampler::new(Arc::clone(&data), config(context, 3, vocab)).unwrap();
+        let mut items = HashSet::new();
+        for index in 0..40 {
+            let (origins, batch) = (sampler.origins(index).unwrap(), sampler.batch(index).unwrap());
+            for ((row, origin), i) in rows(&batch).zip(origins).zip(index * 3..) {
+                assert_eq!(origin.epoch, i / sampler.epoch_len());
+                let bytes = &data.item(origin.item as usize).bytes[origin.byte as usize..];
+                let count = bytes.len().min(context);
+                assert!(row[..count].iter().zip(bytes).all(|(&symbol, &byte)| symbol == i16::from(byte)), "row {i}");
+                // Behind the item there is its end, if anything.
+                assert!(count == context || vocab == 256 || row[count] == 256);
+                items.insert(origin.item);
+            }
+        }
+        assert_eq!(items.len(), data.len(), "all of them were met");
+    }
+}
+
+#[test]
 fn a_loader_that_is_dropped_stops() {
     fn shared<T: Send + Sync>(_: &T) {}
     let folder = tempfile::tempdir().unwrap();

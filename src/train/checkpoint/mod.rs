@@ -1,65 +1,21 @@
-//! Checkpoints: `checkpoints/step_00000500/` is a model folder plus `optimizer.safetensors` and `state.json`;
-//! `checkpoints/latest` and `checkpoints/best` are links to such folders.
+//! Checkpoints: `checkpoints/step_00000500/` is a model folder plus `optimizer.safetensors`, `state.json` and, where the
+//! model is an average, `raw.safetensors`; `checkpoints/latest` and `checkpoints/best` are links to such folders.
 //!
 //! A checkpoint is written into a folder beside and renamed, so that every folder of that name is whole.
+
+mod snapshot;
+mod writer;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+pub use snapshot::{Owed, Snapshot, State, Tensors};
+pub use writer::{Writer, Written};
 
-use super::optimizer::AdamW;
+use self::snapshot::STATE;
 use crate::error::IoContext;
-use crate::modality::Layout;
-use crate::model::{Megabyte, checksums, folder};
+use crate::model::checksums;
 use crate::{Error, Result};
-
-const STATE: &str = "state.json";
-const OPTIMIZER: &str = "optimizer.safetensors";
-
-/// What was due at the last step and is not done, because the run was stopped: a run that goes on begins with it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Owed {
-    /// Scoring held-out data.
-    pub evaluation: bool,
-    /// Drawing samples.
-    pub samples: bool,
-}
-
-impl Owed {
-    /// Whether there is any.
-    pub fn any(self) -> bool {
-        self.evaluation || self.samples
-    }
-}
-
-/// Where a run stands, beside its tensors. Data order and dropout are functions of the seed and these counts.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct State {
-    /// Optimizer steps done.
-    pub step: u64,
-    /// Symbols trained on.
-    pub bytes_seen: u64,
-    /// The loader's next batch.
-    pub next_batch: u64,
-    /// Seed of everything random.
-    pub seed: u64,
-    /// Time spent in training.
-    pub minutes: f64,
-    /// Nats since the last line of metrics.
-    pub interval_nats: f64,
-    /// Symbols since the last line of metrics.
-    pub interval_bytes: u64,
-    /// The lowest held-out bits per byte so far.
-    pub best: Option<f64>,
-    /// What the run trains on: see [`Dataset::fingerprint`](crate::data::Dataset::fingerprint).
-    pub data: Vec<String>,
-    /// What is still to be done at this step.
-    #[serde(default)]
-    pub owed: Owed,
-}
 
 /// A run's `checkpoints` folder.
 #[derive(Debug, Clone)]
@@ -112,20 +68,11 @@ impl Checkpoints {
 
     /// Writes a checkpoint and makes it the latest, and where `best`, the best. Of those that are neither, the
     /// newest `keep` stay.
-    pub fn save(
-        &self,
-        layout: &Layout,
-        model: &Megabyte,
-        optimizer: &AdamW,
-        state: &State,
-        best: bool,
-        keep: usize,
-    ) -> Result<PathBuf> {
-        let name = format!("step_{:08}", state.step);
+    pub fn save(&self, snapshot: &Snapshot, best: bool, keep: usize) -> Result<PathBuf> {
+        let name = format!("step_{:08}", snapshot.state.step);
         fs::create_dir_all(&self.folder).at(&self.folder)?;
         let temporary = self.folder.join(format!(".{name}.tmp"));
-        let written = self.write(&temporary, layout, model, optimizer, state);
-        if let Err(error) = written {
+        if let Err(error) = snapshot.write(&temporary) {
             // What is half-written would only fill the disk further.
             let _ = fs::remove_dir_all(&temporary);
             return Err(error);
@@ -146,26 +93,6 @@ impl Checkpoints {
         self.link("latest", &name)?;
         self.retain(keep, &place);
         Ok(place)
-    }
-
-    fn write(&self, folder: &Path, layout: &Layout, model: &Megabyte, optimizer: &AdamW, state: &State) -> Result<()> {
-        if folder.exists() {
-            fs::remove_dir_all(folder).at(folder)?;
-        }
-        fs::create_dir(folder).at(folder)?;
-        folder::save(folder, layout, model)?;
-        let tensors: Vec<_> = optimizer.state().collect();
-        let tensors = tensors.iter().map(|(name, tensor)| (name.as_str(), *tensor));
-        folder::write_tensors(&folder.join(OPTIMIZER), tensors)?;
-        let path = folder.join(STATE);
-        let text = serde_json::to_string_pretty(state).expect("a state has no value that JSON lacks");
-        fs::write(&path, text).at(&path)?;
-        checksums::write(folder)?;
-        for entry in fs::read_dir(folder).at(folder)? {
-            let path = entry.at(folder)?.path();
-            fs::File::open(&path).and_then(|file| file.sync_all()).at(&path)?;
-        }
-        Ok(())
     }
 
     /// Points a link at a checkpoint, replacing it in one step.
@@ -215,15 +142,4 @@ impl Checkpoints {
             }
         }
     }
-}
-
-/// Restores weights and optimizer from a checkpoint, and gives where the run stood.
-pub fn restore(checkpoint: &Path, model: &Megabyte, optimizer: &AdamW) -> Result<State> {
-    folder::load_weights(checkpoint, model)?;
-    let tensors: Vec<_> = optimizer.state().collect();
-    let tensors = tensors.iter().map(|(name, tensor)| (name.as_str(), *tensor));
-    folder::read_tensors(&checkpoint.join(OPTIMIZER), tensors)?;
-    let path = checkpoint.join(STATE);
-    let text = fs::read_to_string(&path).at(&path)?;
-    serde_json::from_str(&text).map_err(|error| Error::file(&path, error))
 }

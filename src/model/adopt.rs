@@ -1,0 +1,65 @@
+//! Weights of another model, as far as they fit: for training that goes on from it, with other data or other patches.
+
+use std::path::{Path, PathBuf};
+
+use super::folder::{self, ModelFile, WEIGHTS};
+use super::{Megabyte, checksums};
+use crate::error::IoContext;
+use crate::{Error, Result};
+
+/// What became of a model's parameters.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Adopted {
+    /// The model folder that was read.
+    pub folder: PathBuf,
+    /// Names of those taken whole.
+    pub whole: Vec<String>,
+    /// Names of those whose first rows were taken, and how many of how many: tables of positions or symbols that are
+    /// longer on one side.
+    pub rows: Vec<(String, i64, i64)>,
+    /// Names of those that stay as they were drawn, because the other model has none of that name or of that shape.
+    pub fresh: Vec<String>,
+    /// Names of the other model's that have no place here.
+    pub unused: Vec<String>,
+}
+
+/// Copies the weights of the model, checkpoint or run at `path` into those of the same name. Where shapes differ in the
+/// first dimension of a table alone, the rows that both have are copied; where they differ otherwise, nothing. Fails
+/// where nothing at all fits.
+pub fn adopt(path: &Path, model: &Megabyte) -> Result<Adopted> {
+    let folder = folder::resolve(path)?;
+    ModelFile::read(&folder)?;
+    checksums::verify(&folder, &[WEIGHTS])?;
+    let file = folder.join(WEIGHTS);
+    let content = std::fs::read(&file).at(&file)?;
+    let mut there = folder::views(&file, &content)?;
+    let mut adopted = Adopted { folder, ..Adopted::default() };
+    for (name, target) in model.parameters().iter() {
+        let Some(view) = there.remove(name) else {
+            adopted.fresh.push(name.to_owned());
+            continue;
+        };
+        let (size, shape) = (target.size(), view.shape());
+        let fits =
+            size.len() == shape.len() && size.iter().zip(shape).skip(1).all(|(&own, &other)| own == other as i64);
+        let is_table = name.ends_with(".position") || name.ends_with(".byte_embedding") || name == "output.weight";
+        let rows = size[0].min(shape.first().map_or(0, |&n| n as i64));
+        if !fits || !(is_table || shape[0] as i64 == size[0]) {
+            adopted.fresh.push(name.to_owned());
+            continue;
+        }
+        let source = folder::tensor(&file, name, &view)?;
+        tch::no_grad(|| target.narrow(0, 0, rows).f_copy_(&source.narrow(0, 0, rows)))?;
+        if shape[0] as i64 == size[0] {
+            adopted.whole.push(name.to_owned());
+        } else {
+            adopted.rows.push((name.to_owned(), rows, size[0]));
+        }
+    }
+    adopted.unused = there.into_keys().collect();
+    if adopted.whole.is_empty() && adopted.rows.is_empty() {
+        let reason = "has no weights that fit this model: names and shapes all differ (compare [[model.level]])";
+        return Err(Error::file(&file, reason));
+    }
+    Ok(adopted)
+}

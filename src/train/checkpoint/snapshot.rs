@@ -1,0 +1,159 @@
+//! What a checkpoint holds: a copy of a run at one step, so that training goes on while it is written.
+
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::IoContext;
+use crate::modality::Layout;
+use crate::model::folder::{self, TensorCopy};
+use crate::model::{Megabyte, checksums};
+use crate::train::averages::Averages;
+use crate::train::losses::Course;
+use crate::train::optimizer::Optimizer;
+use crate::{Error, Result};
+
+pub(super) const STATE: &str = "state.json";
+const OPTIMIZER: &str = "optimizer.safetensors";
+/// The weights that are trained, where `model.safetensors` holds their averages.
+const RAW: &str = "raw.safetensors";
+
+/// What was due at the last step and is not done, because the run was stopped: a run that goes on begins with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Owed {
+    /// Scoring held-out data.
+    pub evaluation: bool,
+    /// Drawing samples.
+    pub samples: bool,
+}
+
+impl Owed {
+    /// Whether there is any.
+    pub fn any(self) -> bool {
+        self.evaluation || self.samples
+    }
+}
+
+/// Where a run stands, beside its tensors. Data order and dropout are functions of the seed and these counts.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Symbols trained on.
+    pub bytes_seen: u64,
+    /// The loader's next batch.
+    pub next_batch: u64,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Time spent in training.
+    pub minutes: f64,
+    /// Nats since the last line of metrics.
+    pub interval_nats: f64,
+    /// Symbols since the last line of metrics.
+    pub interval_bytes: u64,
+    /// The lowest held-out bits per byte so far.
+    pub best: Option<f64>,
+    /// What the run trains on: see [`Dataset::fingerprint`](crate::data::Dataset::fingerprint).
+    pub data: Vec<String>,
+    /// Steps whose gradients were not finite, which changed nothing.
+    #[serde(default)]
+    pub skipped: u64,
+    /// Those of them since the last step that was none.
+    #[serde(default)]
+    pub skipped_in_a_row: u64,
+    /// The losses so far, of which a sudden rise stands out.
+    #[serde(default)]
+    pub course: Course,
+    /// What is still to be done at this step.
+    #[serde(default)]
+    pub owed: Owed,
+}
+
+/// The tensors of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Tensors<'a> {
+    /// The model that is trained.
+    pub model: &'a Megabyte,
+    /// What trains it.
+    pub optimizer: &'a Optimizer,
+    /// The averages of its weights.
+    pub averages: Option<&'a Averages>,
+}
+
+impl Tensors<'_> {
+    /// Those of the averages, by the names of the parameters.
+    fn averaged<'a>(&'a self, averages: &'a Averages) -> impl Iterator<Item = (&'a str, &'a tch::Tensor)> {
+        self.model.parameters().iter().map(|(name, _)| name).zip(averages.tensors())
+    }
+
+    /// Restores all of them from a checkpoint, and gives where the run stood.
+    pub fn restore(&self, checkpoint: &Path) -> Result<State> {
+        match self.averages {
+            None => folder::load_weights(checkpoint, self.model)?,
+            Some(averages) => {
+                folder::read_tensors(&checkpoint.join(RAW), self.model.parameters().iter())?;
+                folder::read_tensors(&checkpoint.join(folder::WEIGHTS), self.averaged(averages))?;
+            }
+        }
+        let tensors: Vec<_> = self.optimizer.state().collect();
+        let tensors = tensors.iter().map(|(name, tensor)| (name.as_str(), *tensor));
+        folder::read_tensors(&checkpoint.join(OPTIMIZER), tensors)?;
+        let path = checkpoint.join(STATE);
+        let text = fs::read_to_string(&path).at(&path)?;
+        serde_json::from_str(&text).map_err(|error| Error::file(&path, error))
+    }
+}
+
+/// A run at one step, in memory.
+#[derive(Debug)]
+pub struct Snapshot {
+    config: String,
+    weights: Vec<TensorCopy>,
+    raw: Option<Vec<TensorCopy>>,
+    optimizer: Vec<TensorCopy>,
+    pub(super) state: State,
+}
+
+impl Snapshot {
+    /// Copies the tensors; the model is that of the averages, where there are any.
+    pub fn take(layout: &Layout, tensors: Tensors<'_>, state: &State) -> Result<Self> {
+        let trained = || folder::copies(tensors.model.parameters().iter());
+        let (weights, raw) = match tensors.averages {
+            None => (trained()?, None),
+            Some(averages) => (folder::copies(tensors.averaged(averages))?, Some(trained()?)),
+        };
+        let optimizer: Vec<_> = tensors.optimizer.state().collect();
+        Ok(Snapshot {
+            config: folder::config_text(layout, tensors.model),
+            weights,
+            raw,
+            optimizer: folder::copies(optimizer.iter().map(|(name, tensor)| (name.as_str(), *tensor)))?,
+            state: state.clone(),
+        })
+    }
+
+    /// Writes all files into `folder`, which is made anew, and waits until the disk has them.
+    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+        if folder.exists() {
+            fs::remove_dir_all(folder).at(folder)?;
+        }
+        fs::create_dir(folder).at(folder)?;
+        folder::save_copies(folder, &self.config, &self.weights)?;
+        if let Some(raw) = &self.raw {
+            folder::write_copies(&folder.join(RAW), raw)?;
+        }
+        folder::write_copies(&folder.join(OPTIMIZER), &self.optimizer)?;
+        let path = folder.join(STATE);
+        let text = serde_json::to_string_pretty(&self.state).expect("a state has no value that JSON lacks");
+        fs::write(&path, text).at(&path)?;
+        checksums::write(folder)?;
+        for entry in fs::read_dir(folder).at(folder)? {
+            let path = entry.at(folder)?.path();
+            fs::File::open(&path).and_then(|file| file.sync_all()).at(&path)?;
+        }
+        Ok(())
+    }
+}
