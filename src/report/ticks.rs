@@ -39,7 +39,7 @@ impl Ticks {
         if largest >= 10_000.0 {
             return si_exact(tick);
         }
-        if self.step < 1e-4 {
+        if self.step < 9.9e-4 {
             if tick == 0.0 {
                 return "0".to_owned();
             }
@@ -69,7 +69,8 @@ mod tests {
         assert_eq!(Ticks::new(2.1, 2.4).label(2.15), "2.15");
         let rates = Ticks::new(0.0, 3e-4);
         assert_eq!(rates.values().map(|tick| rates.label(tick)).collect::<Vec<_>>()[..3], ["0", "0.5e-4", "1.0e-4"]);
-        assert_eq!(Ticks::new(0.0, 3e-3).label(1e-3), "0.0010");
+        assert_eq!(Ticks::new(0.0, 3e-3).label(1e-3), "1.0e-3");
+        assert_eq!(Ticks::new(0.0, 5e-3).label(1e-3), "0.001");
         assert_eq!(Ticks::new(0.0, 50_000.0).label(10_000.0), "10\u{202f}k");
     }
 }
