@@ -224,6 +224,41 @@ fn training_learns_and_keeps_the_best_checkpoint() {
 }
 
 #[test]
+fn norms_of_levels_are_those_before_clipping_and_of_the_saved_weights() {
+    let _alone = alone();
+    let root = tempfile::tempdir().unwrap();
+    let data = || vec![dataset(root.path(), "train.txt", 1, 2_000)];
+    let first_line = |optimizer: OptimizerKind, clip: f64| {
+        let mut config = run_config();
+        config.train = TrainConfig { optimizer, clip, max_steps: 1, log_every: 1, ..config.train };
+        let run = root.path().join(format!("{optimizer:?} {clip}"));
+        Trainer::new(config, &run, data(), vec![], Device::Cpu, false).unwrap().train(&mut Watch::default()).unwrap();
+        let line: serde_json::Value = serde_json::from_slice(&fs::read(run.join("metrics.jsonl")).unwrap()).unwrap();
+        (run, line)
+    };
+    for optimizer in [OptimizerKind::AdamW, OptimizerKind::Muon] {
+        let ((_, free), (run, clipped)) = (first_line(optimizer, 0.0), first_line(optimizer, 1e-3));
+        let total = clipped["grad_norm"].as_f64().unwrap();
+        assert!(total > 1e-2, "there is something to clip");
+        let weights = tensors(&run, "checkpoints/latest/model.safetensors");
+        let mut squares = 0.0;
+        for l in 0..2 {
+            let of = |line: &serde_json::Value, key: &str| line["levels"][l][key].as_f64().unwrap();
+            assert!(
+                (of(&free, "grad_norm") / of(&clipped, "grad_norm") - 1.0).abs() < 1e-5,
+                "{optimizer:?}, level {l}"
+            );
+            squares += of(&clipped, "grad_norm").powi(2);
+            let of_level = weights.iter().filter(|(name, _)| name.starts_with(&format!("level.{l}.")));
+            let square = |tensor: &Tensor| f64::try_from(tensor.square().sum(Kind::Double)).unwrap();
+            let weight: f64 = of_level.map(|(_, tensor)| square(tensor)).sum();
+            assert!((weight.sqrt() / of(&clipped, "weight_norm") - 1.0).abs() < 1e-5, "level {l}");
+        }
+        assert!((squares.sqrt() / total - 1.0).abs() < 1e-5);
+    }
+}
+
+#[test]
 fn averages_are_those_of_the_weights_and_what_is_saved_and_scored() {
     let _alone = alone();
     let root = tempfile::tempdir().unwrap();

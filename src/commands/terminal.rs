@@ -20,11 +20,24 @@ pub fn stopped() -> bool {
     STOP.load(Ordering::Relaxed)
 }
 
-/// From now on the first Ctrl-C asks the work to stop where nothing is lost; a second one exits at once.
+/// Stops when [`stopped`] says so, and shows nothing.
+#[derive(Debug)]
+pub struct Stoppable;
+
+impl Progress for Stoppable {
+    fn start(&self, _stage: &str, _total: u64) {}
+    fn advance(&self, _done: u64) {}
+    fn note(&self, _message: &str) {}
+    fn cancelled(&self) -> bool {
+        stopped()
+    }
+}
+
+/// From now on the first Ctrl-C, or request to terminate, asks the work to stop where nothing is lost; a second one exits at once.
 pub fn catch_ctrl_c() {
     let handler = || {
         if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
+            megabyte::native::exit_now(130);
         }
         say("\nstopping; once more exits at once");
     };
@@ -33,7 +46,7 @@ pub fn catch_ctrl_c() {
 }
 
 /// How often a line is printed where there is no terminal.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+pub const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Shows the stages of long work.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,10 +10,11 @@ use megabyte::config::{Change, changes};
 use megabyte::data::{self, Dataset, Split};
 use megabyte::error::IoContext;
 use megabyte::model::Adopted;
+use megabyte::progress::Progress;
 use megabyte::train::{Event, Metric, Observer, Trainer, learning_rate};
 use megabyte::{Error, RunConfig};
 
-use super::terminal::{Terminal, say, stopped};
+use super::terminal::{LINE_EVERY, Stoppable, Terminal, say, stopped};
 use super::{device, output};
 use crate::cli::TrainArgs;
 
@@ -236,13 +238,32 @@ fn begins(adopted: &Adopted) -> String {
     text
 }
 
-/// Shows a run: a live line on a terminal, a line a log interval elsewhere.
+/// A mean of values in which each has a fifth less weight than the next, and the first ones no more than their share.
+#[derive(Default)]
+struct Smooth {
+    sum: f64,
+    weight: f64,
+}
+
+impl Smooth {
+    /// Adds a value that is a number, and gives the mean.
+    fn add(&mut self, value: f64) -> f64 {
+        if value.is_finite() {
+            self.sum = 0.8 * self.sum + 0.2 * value;
+            self.weight = 0.8 * self.weight + 0.2;
+        }
+        self.sum / self.weight
+    }
+}
+
+/// Shows a run: a live line on a terminal, a line every now and then elsewhere.
 struct Watch {
     bar: Option<ProgressBar>,
     max_steps: u64,
     max_minutes: f64,
-    loss: f64,
-    lines: i32,
+    loss: Smooth,
+    /// When a line was printed, where there is no terminal.
+    printed: Option<Instant>,
 }
 
 impl Watch {
@@ -251,7 +272,8 @@ impl Watch {
             let style = ProgressStyle::with_template("{bar:20} {msg}").expect("the template is well-formed");
             ProgressBar::new(config.train.max_steps).with_style(style).with_position(step)
         });
-        Watch { bar, max_steps: config.train.max_steps, max_minutes: config.train.max_minutes, loss: 0.0, lines: 0 }
+        let TrainConfig { max_steps, max_minutes, .. } = config.train;
+        Watch { bar, max_steps, max_minutes, loss: Smooth::default(), printed: None }
     }
 
     fn say(&self, line: &str) {
@@ -272,10 +294,7 @@ impl Observer for Watch {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Logged(Metric::Train { step, bits_per_byte, lr, grad_norm, bytes, .. }, speed) => {
-                // A mean over about five lines, the first ones as much as the others.
-                self.lines += 1;
-                self.loss = 0.8 * self.loss + 0.2 * bits_per_byte;
-                let smooth = self.loss / (1.0 - 0.8_f64.powi(self.lines));
+                let smooth = self.loss.add(*bits_per_byte);
                 let mut left = speed.seconds / *step as f64 * (self.max_steps - step) as f64;
                 if self.max_minutes > 0.0 {
                     left = left.min(self.max_minutes * 60.0 - speed.seconds);
@@ -294,7 +313,11 @@ impl Observer for Watch {
                         bar.set_position(*step);
                         bar.set_message(line);
                     }
-                    None => say(&line),
+                    None if *step < self.max_steps && self.printed.is_some_and(|at| at.elapsed() < LINE_EVERY) => {}
+                    None => {
+                        say(&line);
+                        self.printed = Some(Instant::now());
+                    }
                 }
             }
             Event::Evaluated(Metric::Valid { step, bits_per_byte, std_error, scored_bytes, .. }) => {
@@ -310,6 +333,10 @@ impl Observer for Watch {
     fn stop(&mut self) -> bool {
         stopped()
     }
+
+    fn progress(&self) -> &dyn Progress {
+        &Stoppable
+    }
 }
 
 fn duration(seconds: f64) -> String {
@@ -318,5 +345,22 @@ fn duration(seconds: f64) -> String {
         0..=119 => format!("{seconds} s"),
         120..=7199 => format!("{} min", seconds / 60),
         _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smooth_loss_is_a_mean_from_its_first_value_on() {
+        let mut smooth = Smooth::default();
+        assert_eq!(smooth.add(8.0), 8.0);
+        // Weights 0.8 and 1.
+        assert!((smooth.add(6.2) - (0.8 * 8.0 + 6.2) / 1.8).abs() < 1e-12);
+        let before = smooth.add(6.2);
+        assert_eq!(smooth.add(f64::NAN), before, "a loss that is no number is left out");
+        let last = (0..100).map(|_| smooth.add(2.0)).last().unwrap();
+        assert!((last - 2.0).abs() < 1e-8);
     }
 }

@@ -28,6 +28,13 @@ unsafe extern "C" {
         found_inf: *const C_tensor,
     ) -> *mut c_char;
     fn mb_total_norm(tensors: *const *const C_tensor, n: usize, out: *const C_tensor) -> *mut c_char;
+    fn mb_histogram(
+        tensors: *const *const C_tensor,
+        n: usize,
+        low: *mut f64,
+        high: *mut f64,
+        counts: *const C_tensor,
+    ) -> *mut c_char;
     fn mb_lerp(tensors: *const *const C_tensor, targets: *const *const C_tensor, n: usize, weight: f64) -> *mut c_char;
     fn mb_clear_gradients(params: *const *const C_tensor, n: usize) -> *mut c_char;
     fn mb_short_attention(
@@ -42,6 +49,7 @@ unsafe extern "C" {
     fn mb_swap_threads(openmp: *mut c_int, mkl: *mut c_int);
     fn mb_cpu_capability(name: *mut *mut c_char) -> *mut c_char;
     fn mb_libtorch_version(version: *mut u8);
+    fn mb_exit_now(code: c_int) -> !;
     fn mb_free(message: *mut c_char);
 }
 
@@ -110,6 +118,17 @@ pub fn total_norm(tensors: &[Tensor], out: &Tensor) -> Result<()> {
     check(unsafe { mb_total_norm(list.as_ptr(), list.len(), out.as_ptr()) })
 }
 
+/// Adds to `counts` (buckets; float64, on the tensors' device) how many elements of all `tensors` together lie in each of
+/// as many equal buckets between the least and the greatest, which it returns; of elements that are all the same, half a
+/// unit below and above. Counts nothing where these are not finite. Waits for the device.
+pub fn histogram(tensors: &[Tensor], counts: &Tensor) -> Result<(f64, f64)> {
+    let list = pointers(tensors);
+    let (mut low, mut high) = (0.0, 0.0);
+    // SAFETY: `list` holds `len` pointers to live tensors; the shim writes two numbers, and `counts` through torch.
+    check(unsafe { mb_histogram(list.as_ptr(), list.len(), &mut low, &mut high, counts.as_ptr()) })?;
+    Ok((low, high))
+}
+
 /// Moves each of `tensors` towards the one of `targets` at its place, by `weight` of the way.
 pub fn lerp(tensors: &[Tensor], targets: &[Tensor], weight: f64) -> Result<()> {
     assert_eq!(tensors.len(), targets.len(), "every tensor has a target");
@@ -156,6 +175,12 @@ pub fn cpu_capability() -> Result<String> {
         check(mb_cpu_capability(&mut name))?;
         Ok(text(name))
     }
+}
+
+/// Ends the program with an exit code, from whatever thread and without waiting for the others.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: the system ends the process; nothing of it runs after.
+    unsafe { mb_exit_now(code) }
 }
 
 /// The version of libtorch: major, minor, patch.

@@ -7,13 +7,17 @@
 #include <ATen/ops/_foreach_lerp.h>
 #include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/aminmax.h>
+#include <ATen/ops/histc.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
+#include <cmath>
 #include <cstring>
 #include <exception>
 #include <omp.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/version.h>
+#include <unistd.h>
 #include <vector>
 
 #ifdef __GLIBC__
@@ -74,6 +78,28 @@ char *mb_total_norm(at::Tensor *const *tensors, size_t n, at::Tensor *out) {
   });
 }
 
+// Adds to `counts` (float64) how many elements of all the tensors lie in each of as many equal buckets between the
+// least and the greatest, which are written to `low` and `high`, half a unit around where they are one. Where these are
+// not finite, nothing is counted. Two numbers are waited for.
+char *mb_histogram(at::Tensor *const *tensors, size_t n, double *low, double *high, at::Tensor *counts) {
+  return guarded([&] {
+    std::vector<at::Tensor> ends;
+    for (size_t i = 0; i < n; i++) {
+      auto [least, greatest] = at::aminmax(*tensors[i]);
+      ends.push_back(at::stack({least, -greatest}));
+    }
+    auto range = at::stack(ends).amin(0).to(at::kCPU, at::kDouble);
+    *low = range[0].item<double>(), *high = -range[1].item<double>();
+    if (!std::isfinite(*low) || !std::isfinite(*high)) return;
+    if (*low == *high) *low -= 0.5, *high += 0.5;
+    for (size_t i = 0; i < n; i++) {
+      // It counts in the tensor's type: float32 is exact up to 2^24.
+      for (auto &part : tensors[i]->flatten().split(1 << 24))
+        counts->add_(at::histc(part, counts->numel(), *low, *high));
+    }
+  });
+}
+
 // Forgets the gradients, so that the next backward pass stores instead of adding.
 char *mb_clear_gradients(at::Tensor *const *params, size_t n) {
   return guarded([&] {
@@ -113,6 +139,9 @@ void mb_swap_threads(int *openmp, int *mkl) {
 char *mb_cpu_capability(char **name) {
   return guarded([&] { *name = strdup(at::get_cpu_capability().c_str()); });
 }
+
+// Ends the program at once: exit() would take down libraries that other threads are still in.
+void mb_exit_now(int code) { _exit(code); }
 
 // The version of libtorch.
 void mb_libtorch_version(unsigned char *version) {

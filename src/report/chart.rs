@@ -1,6 +1,6 @@
 //! Line charts as inline SVG: axes with units, ticks at round numbers, a legend. Colours come from the page's style.
 
-use super::format::{escape, si, si_exact};
+use super::format::{escape, short, si, si_exact};
 use super::ticks::Ticks;
 
 /// Size of the drawing in its own units, near the pixels of a phone's width so that labels stay readable there.
@@ -21,6 +21,8 @@ const MAX_POINTS: usize = 240;
 pub(super) enum Style {
     /// A thin, pale line: noisy measurements.
     Pale,
+    /// A plain line.
+    Line,
     /// A line with a dot at every point.
     Dots,
 }
@@ -43,6 +45,13 @@ pub(super) struct Reference {
     pub y: f64,
 }
 
+/// A place on the x axis.
+#[derive(Debug, Clone)]
+pub(super) struct Mark {
+    pub x: f64,
+    pub name: String,
+}
+
 /// A line chart.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Chart {
@@ -51,6 +60,7 @@ pub(super) struct Chart {
     pub y_label: String,
     pub series: Vec<Series>,
     pub references: Vec<Reference>,
+    pub marks: Vec<Mark>,
 }
 
 impl Chart {
@@ -75,6 +85,10 @@ impl Chart {
         svg += &self.axes(&frame, &x_ticks, &y_ticks);
         for reference in &self.references {
             svg += &format!("<path class=\"reference\" d=\"M{LEFT} {:.1}H{RIGHT}\"/>", frame.y(reference.y));
+        }
+        for mark in &self.marks {
+            let (x, name) = (frame.x(mark.x), escape(&mark.name));
+            svg += &format!("<path class=\"mark\" d=\"M{x:.1} {BOTTOM}l-4 8h8z\"><title>{name}</title></path>");
         }
         // A drawing inside the drawing clips what lies outside the plot; a margin keeps dots at its edges whole.
         let (x, y, width, height) = (LEFT - 4.0, TOP - 4.0, RIGHT - LEFT + 8.0, BOTTOM - TOP + 8.0);
@@ -127,7 +141,7 @@ pub(super) fn label(class: &str, x: f64, y: f64, anchor: &str, text: &str) -> St
 /// One entry of the legend: the mark, the name, the last value.
 fn legend(series: &Series) -> String {
     let class = if series.style == Style::Pale { "pale" } else { "line" };
-    let last = series.points.last().map(|point| format!(" {:.3}", point.1)).unwrap_or_default();
+    let last = series.points.last().map(|point| format!(" {}", short(point.1))).unwrap_or_default();
     format!(
         "<span class=\"key\"><i class=\"{class} c{}\"></i>{}<b>{last}</b></span>",
         series.color,
@@ -145,11 +159,12 @@ fn draw(series: &Series, frame: &Frame) -> String {
         let radius = if points.len() > 40 { 1.5 } else { 3.0 };
         for &(x, y) in &points {
             svg.push_str(&format!(
-                "<circle class=\"c{}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"{radius}\"><title>{}: {y:.3} at {}</title></circle>",
+                "<circle class=\"c{}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"{radius}\"><title>{}: {} at {}</title></circle>",
                 series.color,
                 frame.x(x),
                 frame.y(y),
                 escape(&series.name),
+                short(y),
                 si(x)
             ));
         }

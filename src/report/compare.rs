@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::format::{bits, bytes, duration, escape, si};
+use super::format::{bits, bytes, duration, escape, si, whole};
 use super::run::Run;
 use super::{curves, section};
 use crate::modality::Modality;
@@ -23,7 +23,7 @@ pub(super) fn comparisons(runs: &[Run]) -> String {
                 Modality::Bytes => "Bytes",
             },
             numbers(&group),
-            curves::of_runs(&group),
+            curves::of_runs(&group, &format!("compare-{modality}")),
             differences(&group)
         )
     });
@@ -44,6 +44,7 @@ fn numbers(runs: &[&Run]) -> String {
                 run.speed.last().map(|point| duration(point.seconds)),
                 section::median(run, |point| point.bytes_per_second).map(|rate| format!("{}/s", bytes(rate))),
                 run.parameters.as_ref().map(|counts| si(counts.iter().sum::<u64>() as f64)),
+                run.train.last().and_then(|point| point.skipped).map(whole),
             ];
             let cells: String = cells
                 .into_iter()
@@ -55,7 +56,8 @@ fn numbers(runs: &[&Run]) -> String {
     format!(
         "<div class=\"wide\"><table><thead><tr><th>run</th><th class=\"num\">held out, bits per byte</th>\
          <th class=\"num\">last on valid</th><th class=\"num\">bytes seen</th><th class=\"num\">training</th>\
-         <th class=\"num\">throughput</th><th class=\"num\">parameters</th></tr></thead><tbody>{rows}</tbody></table></div>"
+         <th class=\"num\">throughput</th><th class=\"num\">parameters</th>\
+         <th class=\"num\">steps skipped</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
 }
 

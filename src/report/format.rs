@@ -27,6 +27,15 @@ pub(super) fn si_exact(value: f64) -> String {
     if prefix.is_empty() { digits.to_owned() } else { format!("{digits}\u{202f}{prefix}") }
 }
 
+/// A measured value: 2.714, 0.051, 3.20e-4, 12.3 k.
+pub(super) fn short(value: f64) -> String {
+    match value.abs() {
+        size if size >= 9999.5 => si(value),
+        size if size >= 0.01 || size == 0.0 => format!("{value:.3}"),
+        _ => format!("{value:.2e}"),
+    }
+}
+
 /// A number of bytes: 12.3 kB.
 pub(super) fn bytes(value: f64) -> String {
     let number = si(value);
@@ -136,6 +145,8 @@ mod tests {
             (si_exact(1.5e6), si_exact(0.5), si_exact(200.0)),
             ("1.5\u{202f}M".into(), "0.5".into(), "200".into())
         );
+        assert_eq!([2.71449, 0.0, 3.2e-4, -0.051].map(short), ["2.714", "0.000", "3.20e-4", "-0.051"]);
+        assert_eq!(short(12_345.0), "12.3\u{202f}k");
         assert_eq!(bytes(12_345.0), "12.3\u{202f}kB");
         assert_eq!(bytes(12.0), "12\u{202f}B");
         assert_eq!(whole(1_234_567), "1,234,567");

@@ -8,7 +8,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::completion::{self, Completion};
+use super::environment::{self, Start};
 use super::parameters;
+use super::points::{Metric, SpeedPoint, Spike, TrainPoint, ValidPoint};
 use crate::config::RunConfig;
 use crate::density::Baseline;
 use crate::modality::Modality;
@@ -29,6 +31,8 @@ pub struct Run {
     pub train: Vec<TrainPoint>,
     /// Evaluations on the valid split, in order.
     pub valid: Vec<ValidPoint>,
+    /// Losses far above those before them, in order.
+    pub spikes: Vec<Spike>,
     /// Time and throughput, in order.
     pub speed: Vec<SpeedPoint>,
     /// Samples drawn while training, by step.
@@ -39,60 +43,10 @@ pub struct Run {
     pub completions: Vec<Completion>,
     /// Parameters of each level, from a checkpoint.
     pub parameters: Option<Vec<u64>>,
+    /// What each start of the program ran on, in order.
+    pub starts: Vec<Start>,
     /// What could not be read, and why.
     pub problems: Vec<String>,
-}
-
-/// A line of `metrics.jsonl` about training. What isn't a finite number is none.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-pub struct TrainPoint {
-    /// Optimizer steps so far.
-    pub step: u64,
-    /// Bytes seen so far.
-    pub bytes: u64,
-    /// Loss in bits per byte.
-    pub bits_per_byte: Option<f64>,
-}
-
-/// A line of `metrics.jsonl` about the valid split.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-pub struct ValidPoint {
-    /// Optimizer steps so far.
-    pub step: u64,
-    /// Bytes seen so far.
-    pub bytes: u64,
-    /// Bits per byte.
-    pub bits_per_byte: Option<f64>,
-    /// Standard error of it.
-    #[serde(default)]
-    pub std_error: Option<f64>,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-enum Metric {
-    Train(TrainPoint),
-    Valid(ValidPoint),
-    #[serde(other)]
-    Other,
-}
-
-/// A line of `speed.jsonl`.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
-pub struct SpeedPoint {
-    /// Optimizer steps so far.
-    pub step: u64,
-    /// Seconds of training so far.
-    pub seconds: f64,
-    /// Bytes trained on a second.
-    #[serde(default)]
-    pub bytes_per_second: Option<f64>,
-    /// The part of the machine's matrix rate that was used, 0 to 1.
-    #[serde(default)]
-    pub mfu: Option<f64>,
-    /// The part of the time spent waiting for data, 0 to 1.
-    #[serde(default)]
-    pub data_wait: Option<f64>,
 }
 
 /// Files of `samples/step_…`.
@@ -160,6 +114,7 @@ impl Run {
             match metric {
                 Metric::Train(point) => push_in_order(&mut run.train, point, |point| point.step),
                 Metric::Valid(point) => push_in_order(&mut run.valid, point, |point| point.step),
+                Metric::Spike(spike) => push_in_order(&mut run.spikes, spike, |spike| spike.step),
                 Metric::Other => {}
             }
         }
@@ -170,6 +125,7 @@ impl Run {
         run.eval = read_json(&dir.join("eval.json"), &mut run.problems);
         run.completions = completion::read_all(&dir.join("completions"), &mut run.problems);
         run.parameters = parameters::of_run(dir, &mut run.problems);
+        run.starts = environment::read(dir, &mut run.problems);
         Ok(run)
     }
 

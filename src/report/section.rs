@@ -1,8 +1,9 @@
 //! The part of the page about one run.
 
 use super::format::{bytes, duration, escape, si, whole};
-use super::run::{Run, SpeedPoint};
-use super::{coders, curves, show};
+use super::points::SpeedPoint;
+use super::run::Run;
+use super::{coders, curves, environment, show, spikes};
 use crate::config::RunConfig;
 use crate::modality::Layout;
 
@@ -12,19 +13,20 @@ pub(super) fn section(run: &Run, id: &str) -> (String, Vec<String>) {
     let mut problems = run.problems.clone();
     let completions = show::completions(run, &mut problems);
     let samples = show::samples(run, &mut problems);
-    let curves = match curves::of_run(run) {
+    let curves = match curves::of_run(run, id) {
         charts if charts.is_empty() => charts,
-        charts => format!("<h3>How it learned</h3>{charts}"),
+        charts => format!("<h3>How it learned</h3>{charts}{}", spikes::table(run)),
     };
     let table = run.eval.as_ref().map(coders::table).unwrap_or_default();
     let html = format!(
-        "<section id=\"{id}\"><h2>{}</h2>{}{}{}{table}{completions}{samples}{curves}{}{}{}</section>",
+        "<section id=\"{id}\"><h2>{}</h2>{}{}{}{table}{completions}{samples}{curves}{}{}{}{}</section>",
         escape(&run.name),
         chips(run),
         problem_box(&problems),
         coders::headline(run),
         speed(run),
         run.config.as_ref().map(|config| levels(run, config)).unwrap_or_default(),
+        environment::table(run),
         configuration(run),
     );
     (html, problems)
@@ -94,6 +96,9 @@ fn speed(run: &Run) -> String {
     if let Some(last) = run.train.last() {
         tiles.push((bytes(last.bytes as f64), "seen in training"));
         tiles.push((whole(last.step), "optimizer steps"));
+        if let Some(skipped) = last.skipped {
+            tiles.push((whole(skipped), "steps skipped, whose gradients were not finite"));
+        }
     }
     if tiles.is_empty() {
         return String::new();

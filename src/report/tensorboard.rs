@@ -30,7 +30,7 @@ impl EventWriter {
         let process = std::process::id();
         let mut n = 0;
         let (path, file) = loop {
-            let path = dir.join(format!("events.out.tfevents.{seconds:010}.{process}.{n}"));
+            let path = dir.join(format!("events.out.tfevents.{seconds:010}.{process:07}.{n}"));
             match File::create_new(&path) {
                 Ok(file) => break (path, file),
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => n += 1,
@@ -109,6 +109,27 @@ impl EventWriter {
             // Summary.Value.metadata = 9: plugin_data = 1 (plugin_name = 1), data_class = 4 (DATA_CLASS_TENSOR = 2)
             summary.message(9, |metadata| {
                 metadata.message(1, |plugin| plugin.bytes(1, b"text"));
+                metadata.varint(4, 2);
+            });
+        })
+    }
+
+    /// How many values lie in each of some buckets (left, right, count), from left to right.
+    pub fn histogram(&mut self, tag: &str, step: u64, buckets: &[[f64; 3]]) -> Result<()> {
+        self.value(tag, step, |summary| {
+            // Summary.Value.tensor = 8: dtype = 1 (DT_DOUBLE = 2), tensor_shape = 2 (dim = 2: size = 1), tensor_content = 4
+            summary.message(8, |tensor| {
+                tensor.varint(1, 2);
+                tensor.message(2, |shape| {
+                    shape.message(2, |dim| dim.varint(1, buckets.len() as u64));
+                    shape.message(2, |dim| dim.varint(1, 3));
+                });
+                let content: Vec<u8> = buckets.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
+                tensor.bytes(4, &content);
+            });
+            // Summary.Value.metadata = 9: plugin_data = 1 (plugin_name = 1), data_class = 4 (DATA_CLASS_TENSOR = 2)
+            summary.message(9, |metadata| {
+                metadata.message(1, |plugin| plugin.bytes(1, b"histograms"));
                 metadata.varint(4, 2);
             });
         })

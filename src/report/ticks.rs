@@ -1,5 +1,7 @@
 //! Round numbers along an axis.
 
+use super::format::si_exact;
+
 /// Round numbers, 1, 2 or 5 times a power of ten apart, that enclose a range.
 pub(super) struct Ticks {
     step: f64,
@@ -32,8 +34,21 @@ impl Ticks {
     }
 
     pub fn label(&self, tick: f64) -> String {
-        let digits = (-self.step.log10() - 1e-9).ceil().clamp(0.0, 6.0) as usize;
-        format!("{tick:.digits$}")
+        let digits = |step: f64| (-step.log10() - 1e-9).ceil().clamp(0.0, 6.0) as usize;
+        let largest = self.first().abs().max(self.last().abs());
+        if largest >= 10_000.0 {
+            return si_exact(tick);
+        }
+        if self.step < 9.9e-4 {
+            if tick == 0.0 {
+                return "0".to_owned();
+            }
+            // All with the exponent of the largest.
+            let exponent = largest.log10().floor();
+            let unit = 10f64.powf(exponent);
+            return format!("{:.*}e{exponent}", digits(self.step / unit), tick / unit);
+        }
+        format!("{tick:.*}", digits(self.step))
     }
 }
 
@@ -52,5 +67,10 @@ mod tests {
         let flat = Ticks::new(3.0, 3.0);
         assert!(flat.first() <= 3.0 && flat.last() >= 3.0 && flat.last() > flat.first());
         assert_eq!(Ticks::new(2.1, 2.4).label(2.15), "2.15");
+        let rates = Ticks::new(0.0, 3e-4);
+        assert_eq!(rates.values().map(|tick| rates.label(tick)).collect::<Vec<_>>()[..3], ["0", "0.5e-4", "1.0e-4"]);
+        assert_eq!(Ticks::new(0.0, 3e-3).label(1e-3), "1.0e-3");
+        assert_eq!(Ticks::new(0.0, 5e-3).label(1e-3), "0.001");
+        assert_eq!(Ticks::new(0.0, 50_000.0).label(10_000.0), "10\u{202f}k");
     }
 }

@@ -172,7 +172,7 @@ mod tests {
                 let rise = if step == 120 || step == 121 { 4.0 } else { 0.0 };
                 let bits = 5.0 - 0.01 * step as f64 + 0.05 * (step as f64 * 2.3).sin() + rise;
                 add(&mut losses, step, bits * 10.0 * std::f64::consts::LN_2, true);
-                if step as usize % at_once == 0 {
+                if (step as usize).is_multiple_of(at_once) {
                     losses.settle(&config, &mut state).unwrap();
                     found.extend(losses.take_spikes());
                 }

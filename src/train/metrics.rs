@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::levels::LevelNorms;
 use crate::error::IoContext;
 use crate::{Error, Result};
 
@@ -28,6 +29,8 @@ pub enum Metric {
         lr: f64,
         /// Norm of the last step's gradients before clipping.
         grad_norm: f64,
+        /// Of each level, coarse first.
+        levels: Vec<LevelNorms>,
         /// Steps of the run so far that changed nothing, because their gradients were not finite.
         skipped: u64,
     },
@@ -102,11 +105,13 @@ pub struct JsonLines {
 }
 
 impl JsonLines {
-    /// Opens `path` to continue after `step`: lines of later steps, of a part of the run that is done again, go.
-    pub fn open(path: &Path, step: u64) -> Result<Self> {
+    /// Opens `path` to continue after `step`: lines of later steps, of a part of the run that is done again, go. So do
+    /// those of an evaluation at this step where it is still `owed`.
+    pub fn open(path: &Path, step: u64, owed: bool) -> Result<Self> {
         if let Ok(text) = fs::read_to_string(path) {
-            let kept: String =
-                text.split_inclusive('\n').filter(|line| line_step(line).is_some_and(|at| at <= step)).collect();
+            let stays =
+                |line: &&str| place(line).is_some_and(|(at, valid)| at < step || at == step && !(owed && valid));
+            let kept: String = text.split_inclusive('\n').filter(stays).collect();
             if kept != text {
                 let temporary = path.with_extension("jsonl.tmp");
                 fs::write(&temporary, kept).at(&temporary)?;
@@ -125,6 +130,12 @@ impl JsonLines {
         self.flush()
     }
 
+    /// Writes to another file from here on, and gives the one before.
+    #[cfg(test)]
+    pub fn swap_file(&mut self, file: File) -> File {
+        std::mem::replace(&mut self.file, file)
+    }
+
     /// Tries once more to write what could not be written.
     pub fn flush(&mut self) -> Result<()> {
         if self.pending.is_empty() {
@@ -141,10 +152,10 @@ impl JsonLines {
     }
 }
 
-/// The step of a whole line; none of a line that was cut short.
-fn line_step(line: &str) -> Option<u64> {
+/// The step of a whole line, and whether it is of an evaluation; none of a line that was cut short.
+fn place(line: &str) -> Option<(u64, bool)> {
     let value: serde_json::Value = serde_json::from_str(line.strip_suffix('\n')?).ok()?;
-    value.get("step")?.as_u64()
+    Some((value.get("step")?.as_u64()?, value.get("kind").is_some_and(|kind| kind == "valid")))
 }
 
 #[cfg(test)]
@@ -156,24 +167,36 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
         fs::write(&path, "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n{\"step\":2").unwrap();
-        let mut lines = JsonLines::open(&path, 2).unwrap();
+        let mut lines = JsonLines::open(&path, 2, false).unwrap();
         lines.write(&serde_json::json!({"step": 9})).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"step\":1}\n{\"step\":2}\n{\"step\":9}\n");
+    }
+
+    #[test]
+    fn an_evaluation_that_is_owed_is_not_there_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let lines = ["valid\",\"step\":2", "train\",\"step\":4", "valid\",\"step\":4"];
+        let lines = lines.map(|line| format!("{{\"kind\":\"{line}}}\n"));
+        fs::write(&path, lines.concat()).unwrap();
+        JsonLines::open(&path, 4, false).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), lines.concat());
+        JsonLines::open(&path, 4, true).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), lines[..2].concat());
     }
 
     #[test]
     fn a_line_that_can_not_be_written_is_written_later() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
-        let mut lines = JsonLines::open(&path, 0).unwrap();
+        let mut lines = JsonLines::open(&path, 0, false).unwrap();
         lines.write(&serde_json::json!({"step": 1})).unwrap();
-        let full = OpenOptions::new().append(true).open("/dev/full").unwrap();
-        let whole = std::mem::replace(&mut lines.file, full);
+        let whole = lines.swap_file(OpenOptions::new().append(true).open("/dev/full").unwrap());
         for step in [2, 3] {
             let error = lines.write(&serde_json::json!({"step": step})).unwrap_err().to_string();
             assert!(error.contains("metrics.jsonl") && error.contains("No space"), "{error}");
         }
-        lines.file = whole;
+        lines.swap_file(whole);
         lines.flush().unwrap();
         lines.flush().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n");

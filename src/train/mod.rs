@@ -3,6 +3,7 @@
 mod averages;
 pub mod checkpoint;
 mod config;
+mod levels;
 mod log;
 mod losses;
 mod metrics;
@@ -13,6 +14,7 @@ pub mod speed;
 mod trainer;
 
 pub use config::{Dtype, OptimizerKind, Schedule, TrainConfig};
+pub use levels::LevelNorms;
 pub use losses::Course;
 pub use metrics::{Metric, Speed};
 pub use observer::{Event, Observer, Outcome};

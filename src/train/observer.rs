@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::metrics::{Metric, Speed};
+use crate::progress::{Progress, Quiet};
 
 /// What a run tells.
 #[derive(Debug)]
@@ -24,6 +25,10 @@ pub trait Observer {
     fn event(&mut self, event: Event<'_>);
     /// Whether to save and stop after this step.
     fn stop(&mut self) -> bool;
+    /// Who is told of evaluations and samples, and may stop them: these are then done when the run goes on.
+    fn progress(&self) -> &dyn Progress {
+        &Quiet
+    }
 }
 
 /// How a run ended.

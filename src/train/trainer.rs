@@ -7,7 +7,8 @@ use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
 use super::averages::Averages;
-use super::checkpoint::{Checkpoints, Snapshot, State, Tensors, Writer, Written};
+use super::checkpoint::{Checkpoints, Owed, Snapshot, State, Tensors, Writer, Written};
+use super::levels;
 use super::log::Log;
 use super::losses::Losses;
 use super::metrics::{Metric, Speed};
@@ -19,7 +20,7 @@ use crate::data::{Dataset, Loader, LoaderConfig, Mixture, PAD, Sampler};
 use crate::density::{EvalOptions, Evaluation, Inference, evaluate};
 use crate::generate::{Request, generate};
 use crate::model::{Adopted, Megabyte, adopt, gradients, loss};
-use crate::progress::Quiet;
+use crate::progress::Progress;
 use crate::{Error, Result};
 
 /// A run: a model, what trains it, and where it stands.
@@ -121,7 +122,7 @@ impl Trainer {
     /// Trains to the end, or until the observer says stop. The last checkpoint is saved either way.
     pub fn train(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
         let settings = self.config.train.clone();
-        let mut log = Log::open(&self.folder, self.state.step)?;
+        let mut log = Log::open(&self.folder, &self.state)?;
         let mut loader = self.loader()?;
         let mut lap = Lap::begin(&self.state);
         let mut writer = Writer::new(self.checkpoints.clone());
@@ -129,9 +130,12 @@ impl Trainer {
         // A checkpoint that could not be written is tried again at each line of metrics.
         let mut unsaved = false;
 
-        while self.state.step < settings.max_steps && !self.out_of_time() {
+        while self.state.owed.any() || self.state.step < settings.max_steps && !self.out_of_time() {
+            let late = self.state.owed.any();
             let lr = learning_rate(&settings, self.state.step, self.state.minutes);
-            self.train_step(&mut loader, lr, &mut lap)?;
+            if !late {
+                self.train_step(&mut loader, lr, &mut lap)?;
+            }
             let step = self.state.step;
             let last = step == settings.max_steps || self.out_of_time();
             let due = |every: u64| last || (every > 0 && step.is_multiple_of(every));
@@ -140,9 +144,12 @@ impl Trainer {
                 unsaved = !self.written(written, observer);
             }
 
-            let line = step.is_multiple_of(settings.log_every) || last;
-            let evaluation = due(settings.eval_every);
-            if line || evaluation {
+            let line = !late && (step.is_multiple_of(settings.log_every) || last);
+            if !late {
+                let samples = settings.sample_every > 0 && due(settings.sample_every);
+                self.state.owed = Owed { evaluation: due(settings.eval_every), samples };
+            }
+            if line || self.state.owed.evaluation {
                 self.settle(&mut log, observer)?;
             }
             if line {
@@ -153,24 +160,18 @@ impl Trainer {
                 }
                 observer.event(Event::Logged(&metric, &speed));
             }
-            // What is due at this step is done even where the run stops here: a resumed one begins with the next.
-            let mut best = false;
             let mut best_before = self.state.best;
-            if evaluation {
+            if self.state.owed.evaluation {
                 // Whether the best so far is on the disk decides what is better.
                 if let Some(written) = writer.finish() {
                     unsaved = !self.written(written, observer);
                 }
                 best_before = self.state.best;
-                best = self.evaluate(&mut log, observer)?;
             }
-            if settings.sample_every > 0
-                && due(settings.sample_every)
-                && let Err(error) = self.sample(&mut log)
-            {
-                observer.event(Event::Note(&format!("no samples at step {step}: {error}")));
-            }
-            if due(settings.checkpoint_every) || best || interrupted || (unsaved && line) {
+            let best = self.look(&mut log, observer)?;
+            // What was stopped, a resumed run begins with.
+            interrupted |= self.state.owed.any();
+            if due(settings.checkpoint_every) || best || interrupted || late || (unsaved && line) {
                 if let Some(written) = writer.finish() {
                     self.written(written, observer);
                 }
@@ -290,13 +291,15 @@ impl Trainer {
         // NaN where every step was skipped.
         let loss =
             std::mem::take(&mut self.state.interval_nats) / std::mem::take(&mut self.state.interval_bytes) as f64;
+        let grad_norm = self.optimizer.grad_norm()?;
         Ok(Metric::Train {
             step: self.state.step,
             bytes: self.state.bytes_seen,
             loss,
             bits_per_byte: loss / std::f64::consts::LN_2,
             lr,
-            grad_norm: self.optimizer.grad_norm()?,
+            grad_norm,
+            levels: levels::norms(&self.model, grad_norm)?,
             skipped: self.state.skipped,
         })
     }
@@ -327,12 +330,39 @@ impl Trainer {
         }
     }
 
+    /// Does what is owed, unless the observer stops it. Whether the model is the best so far.
+    fn look(&mut self, log: &mut Log, observer: &mut dyn Observer) -> Result<bool> {
+        let mut best = false;
+        if self.state.owed.evaluation {
+            match self.evaluate(log, observer) {
+                Err(Error::Interrupted) => return Ok(false),
+                found => best = found?,
+            }
+            self.state.owed.evaluation = false;
+        }
+        if self.state.owed.samples {
+            match self.sample(log, observer.progress()) {
+                Err(Error::Interrupted) => return Ok(best),
+                Err(error) => {
+                    observer.event(Event::Note(&format!("no samples at step {}: {error}", self.state.step)));
+                }
+                Ok(()) => {}
+            }
+            self.state.owed.samples = false;
+        }
+        Ok(best)
+    }
+
     /// Scores held-out data; whether the model is the best so far.
     fn evaluate(&mut self, log: &mut Log, observer: &mut dyn Observer) -> Result<bool> {
-        let Some((parts, found)) = self.on_averages(Self::score)? else {
+        let histograms = levels::histograms(&self.model, self.optimizer.grad_norm()?)?;
+        if let Err(error) = log.gradients(self.state.step, &histograms) {
+            observer.event(Event::Note(&format!("no histograms at step {}: {error}", self.state.step)));
+        }
+        let Some((parts, found)) = self.on_averages(|run| run.score(observer.progress()))? else {
             return Ok(false);
         };
-        let raw = if self.averages.is_some() { self.score()? } else { None };
+        let raw = if self.averages.is_some() { self.score(observer.progress())? } else { None };
         // A model whose loss is NaN or infinite is never saved over one that was better.
         if !found.nats.is_finite() {
             return Err(Error::Content(format!(
@@ -364,10 +394,10 @@ impl Trainer {
     }
 
     /// What each held-out data set costs, and all of them together; none where nothing is held out.
-    fn score(&self) -> Result<Option<(Vec<Evaluation>, Evaluation)>> {
+    fn score(&self, progress: &dyn Progress) -> Result<Option<(Vec<Evaluation>, Evaluation)>> {
         let batch = self.config.train.rows(&self.config.model);
         let options = EvalOptions { batch, limit_bytes: self.config.train.eval_bytes, inference: Inference::Plain };
-        let parts = self.valid.iter().map(|valid| evaluate(&self.model, valid, options, &Quiet));
+        let parts = self.valid.iter().map(|valid| evaluate(&self.model, valid, options, progress));
         let parts = parts.collect::<Result<Vec<_>>>()?;
         Ok(Evaluation::sum(&parts).map(|found| (parts, found)))
     }
@@ -385,7 +415,7 @@ impl Trainer {
     }
 
     /// Draws a few sequences from nothing and writes them as files of the modality.
-    fn sample(&mut self, log: &mut Log) -> Result<()> {
+    fn sample(&mut self, log: &mut Log, progress: &dyn Progress) -> Result<()> {
         let adapter = self.config.data.layout()?.adapter();
         let length = match (adapter.sequence_len(), adapter.bytes_per_second()) {
             (Some(length), _) => length,
@@ -394,7 +424,7 @@ impl Trainer {
             (None, None) => self.config.model.context.min(1024),
         };
         let request = Request { prompt: Vec::new(), length, count: 2, sample: self.config.sample };
-        let sequences = self.on_averages(|run| generate(&run.model, &request, &Quiet))?;
+        let sequences = self.on_averages(|run| generate(&run.model, &request, progress))?;
         log.samples(self.state.step, &sequences, adapter.as_ref())
     }
 

@@ -19,6 +19,7 @@ mod round;
 mod score;
 mod settings;
 mod streams;
+mod tensorboard;
 
 use std::path::Path;
 use std::process::Output;

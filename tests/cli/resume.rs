@@ -1,14 +1,14 @@
 //! Runs that are stopped, continued, begun again, or fail to begin.
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::fixture::{self, Fixture, scratch};
-use crate::{Outcome, copy, run};
+use crate::{Outcome, copy, run, tensorboard};
 
 /// Long enough to be stopped in its middle.
 const LONG: [&str; 8] = [
@@ -34,16 +34,36 @@ fn lines(run: &Path) -> usize {
     fs::read_to_string(run.join("metrics.jsonl")).map_or(0, |text| text.lines().count())
 }
 
+fn send(signal: &str, child: &Child) {
+    let sent = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// Waits until something is so while a run goes on.
+fn wait_until(child: &mut Child, so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !so() {
+        assert!(child.try_wait().unwrap().is_none() && began.elapsed() < Duration::from_secs(60), "it ended or hangs");
+        sleep(Duration::from_millis(2));
+    }
+}
+
+fn state(run: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(run.join("checkpoints/latest/state.json")).unwrap()).unwrap()
+}
+
+#[track_caller]
+fn same(whole: &Path, parts: &Path) {
+    for file in ["metrics.jsonl", "checkpoints/latest/model.safetensors", "config.toml"] {
+        assert!(fs::read(whole.join(file)).unwrap() == fs::read(parts.join(file)).unwrap(), "{file} differs");
+    }
+}
+
 /// Stops a run with a signal once it has written some lines.
 fn stop(program: &mut Command, run: &Path, signal: &str) -> Outcome {
     let mut child = program.spawn().unwrap();
-    let began = Instant::now();
-    while lines(run) < 5 {
-        assert!(child.try_wait().unwrap().is_none() && began.elapsed() < Duration::from_secs(60), "no line of metrics");
-        sleep(Duration::from_millis(2));
-    }
-    let sent = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
-    assert!(sent.success());
+    wait_until(&mut child, || lines(run) >= 5);
+    send(signal, &child);
     let mut stderr = Vec::new();
     child.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
     let status = child.wait().unwrap();
@@ -54,23 +74,94 @@ fn stop(program: &mut Command, run: &Path, signal: &str) -> Outcome {
 fn a_run_stopped_by_a_signal_goes_on_as_if_it_never_was() {
     let fixture = fixture::text();
     let folder = scratch("stopped");
-    let (whole, parts) = (folder.join("whole"), folder.join("parts"));
-    assert!(begin(fixture, &whole).status().unwrap().success());
+    let whole = folder.join("whole");
+    let done = Outcome::from(begin(fixture, &whole).output().unwrap()).ok();
+    let shown: Vec<&str> = done.stderr.lines().filter(|line| line.contains("bits/byte")).collect();
+    assert!(shown.len() < 30 && lines(&whole) > 85, "not every line of metrics is printed: {}", done.stderr);
+    assert!(shown[0].starts_with("step 7/600") && shown.last().unwrap().starts_with("step 600/600"), "{shown:?}");
+    assert!(!done.stderr.contains(['\r', '\x1b']), "no live line where there is no terminal");
 
-    let stopped = stop(&mut begin(fixture, &parts), &parts, "INT").ok();
-    assert!(stopped.stderr.contains("--resume"), "{}", stopped.stderr);
-    assert!(lines(&parts) < lines(&whole), "it was stopped in its middle");
-    let state: serde_json::Value =
-        serde_json::from_slice(&fs::read(parts.join("checkpoints/latest/state.json")).unwrap()).unwrap();
-    assert!(stopped.stderr.contains(&format!("step {}", state["step"])), "{}", stopped.stderr);
+    for signal in ["INT", "TERM"] {
+        let parts = folder.join(signal);
+        let stopped = stop(&mut begin(fixture, &parts), &parts, signal).ok();
+        assert!(stopped.stderr.contains("--resume"), "{}", stopped.stderr);
+        assert!(lines(&parts) < lines(&whole), "it was stopped in its middle");
+        assert!(stopped.stderr.contains(&format!("step {}", state(&parts)["step"])), "{}", stopped.stderr);
 
-    run!("train", "--out", parts, "--resume", "--device", "cpu").ok();
-    for file in ["metrics.jsonl", "checkpoints/latest/model.safetensors", "config.toml"] {
-        assert!(fs::read(whole.join(file)).unwrap() == fs::read(parts.join(file)).unwrap(), "{file} differs");
+        run!("train", "--out", parts, "--resume", "--device", "cpu").ok();
+        same(&whole, &parts);
+        // Continuing a run that is at its end changes nothing.
+        run!("train", "--out", parts, "--resume", "--device", "cpu").ok();
+        assert_eq!(lines(&parts), lines(&whole));
     }
-    // Continuing a run that is at its end changes nothing.
+}
+
+/// Steps of seconds, so that a second signal comes in the same one.
+#[test]
+fn a_second_signal_ends_a_run_at_once_and_costs_the_steps_since_the_checkpoint() {
+    let fixture = fixture::text();
+    let folder = scratch("twice");
+    let long = |out: &Path| {
+        let mut program = begin(fixture, out);
+        for setting in ["max_steps=3", "log_every=1", "checkpoint_every=1", "micro_batch=256", "bytes_per_step=524288"]
+        {
+            program.args(["--set", &format!("train.{setting}")]);
+        }
+        program
+    };
+    let whole = folder.join("whole");
+    assert!(long(&whole).status().unwrap().success());
+    let parts = folder.join("parts");
+    let mut child = long(&parts).spawn().unwrap();
+    wait_until(&mut child, || parts.join("checkpoints/latest/state.json").exists());
+    send("TERM", &child);
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.contains("once more exits at once")));
+    send("INT", &child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(state(&parts)["step"], 1, "nothing was saved any more");
     run!("train", "--out", parts, "--resume", "--device", "cpu").ok();
-    assert_eq!(lines(&parts), lines(&whole));
+    same(&whole, &parts);
+}
+
+/// A valid split that takes long: the run stops without it, and the one that goes on begins with it.
+#[test]
+fn an_evaluation_that_a_signal_stops_is_done_when_the_run_goes_on() {
+    let fixture = fixture::text();
+    let folder = scratch("evaluated");
+    fixture::write(&folder, "files/train/book.txt", fixture::words(1, 6000));
+    fixture::write(&folder, "files/valid/book.txt", fixture::words(2, 1_500_000));
+    let begin = |out: &Path| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_megabyte"));
+        program.envs(fixture::environment()).args(["train", "--device", "cpu", "--config"]).arg(&fixture.config);
+        program.arg("--data").arg(folder.join("files")).arg("--out").arg(out).args(["--set", "train.eval_bytes=0"]);
+        program.stdout(Stdio::piped()).stderr(Stdio::piped());
+        program
+    };
+    let (whole, parts) = (folder.join("whole"), folder.join("parts"));
+    assert!(begin(&whole).status().unwrap().success());
+    let mut child = begin(&parts).spawn().unwrap();
+    // Steps 2 and 3 of 6 are logged, then evaluated is step 3.
+    wait_until(&mut child, || parts.join("checkpoints/latest/state.json").exists());
+    sleep(Duration::from_millis(50));
+    send("TERM", &child);
+    let ended = Outcome::from(child.wait_with_output().unwrap()).ok();
+    assert!(ended.stderr.contains("stopped and saved at step 3"), "{}", ended.stderr);
+    assert_eq!(state(&parts)["owed"], serde_json::json!({"evaluation": true, "samples": true}));
+    assert!(
+        !fs::read_to_string(parts.join("metrics.jsonl")).unwrap().contains("valid") && !parts.join("samples").exists()
+    );
+
+    run!("train", "--out", parts, "--resume", "--device", "cpu").ok();
+    same(&whole, &parts);
+    for sample in ["samples/step_00000003/000.txt", "samples/step_00000006/001.txt"] {
+        assert!(fs::read(whole.join(sample)).unwrap() == fs::read(parts.join(sample)).unwrap(), "{sample} differs");
+    }
+    assert_eq!(
+        fs::read_link(whole.join("checkpoints/best")).unwrap(),
+        fs::read_link(parts.join("checkpoints/best")).unwrap()
+    );
+    assert_eq!(state(&parts)["owed"], serde_json::json!({"evaluation": false, "samples": false}));
 }
 
 #[test]
@@ -98,6 +189,7 @@ fn a_run_that_is_killed_goes_on_from_its_latest_checkpoint() {
         .collect();
     let expected: Vec<u64> = (1..=600).filter(|step| step % 7 == 0 || *step == 600).collect();
     assert_eq!(steps, expected);
+    assert_eq!(tensorboard::steps(&tensorboard::events(&folder)["scalars"]["train/bits_per_byte"]), expected);
     assert!(!folder.join("checkpoints/.step_00000600.tmp").exists());
 }
 

@@ -9,7 +9,7 @@ mod writer;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub use snapshot::{Snapshot, State, Tensors};
+pub use snapshot::{Owed, Snapshot, State, Tensors};
 pub use writer::{Writer, Written};
 
 use self::snapshot::STATE;

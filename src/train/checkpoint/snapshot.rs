@@ -19,6 +19,23 @@ const OPTIMIZER: &str = "optimizer.safetensors";
 /// The weights that are trained, where `model.safetensors` holds their averages.
 const RAW: &str = "raw.safetensors";
 
+/// What was due at the last step and is not done, because the run was stopped: a run that goes on begins with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Owed {
+    /// Scoring held-out data.
+    pub evaluation: bool,
+    /// Drawing samples.
+    pub samples: bool,
+}
+
+impl Owed {
+    /// Whether there is any.
+    pub fn any(self) -> bool {
+        self.evaluation || self.samples
+    }
+}
+
 /// Where a run stands, beside its tensors. Data order and dropout are functions of the seed and these counts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -50,6 +67,9 @@ pub struct State {
     /// The losses so far, of which a sudden rise stands out.
     #[serde(default)]
     pub course: Course,
+    /// What is still to be done at this step.
+    #[serde(default)]
+    pub owed: Owed,
 }
 
 /// The tensors of a run.

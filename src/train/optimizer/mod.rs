@@ -65,7 +65,7 @@ impl Optimizer {
     }
 
     /// One step with the gradients that the parameters hold, scaled down to the clipping norm. Gives whether they were
-    /// finite, a bool scalar on the device; where not, nothing changes.
+    /// finite, a bool scalar on the device; where not, nothing changes. Where they are, they are scaled in their place.
     pub fn step(&mut self, lr: f64) -> Result<Tensor> {
         tch::no_grad(|| {
             // A table that nothing looked into has no gradient.
@@ -74,6 +74,7 @@ impl Optimizer {
             native::total_norm(&grads, &self.norm)?;
             let finite = self.norm.isfinite();
             let divisor = if self.clip > 0.0 { (&self.norm / self.clip).clamp_min(1.0) } else { self.norm.ones_like() };
+            let divisor = divisor.where_self(&finite, &self.norm.ones_like());
             let scale = Scale { divisor, found_inf: 1.0 - finite.to_kind(Kind::Float) };
             self.adamw.step(lr, &scale)?;
             if let Some(muon) = &mut self.muon {

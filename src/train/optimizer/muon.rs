@@ -54,12 +54,12 @@ impl Muon {
         // Matrices of one size go through the iterations together.
         let mut sizes: BTreeMap<Vec<i64>, Vec<(usize, Tensor)>> = BTreeMap::new();
         for (i, (param, momentum)) in self.params.iter().zip(&mut self.momenta).enumerate() {
-            let gradient = param.tensor.grad();
+            let mut gradient = param.tensor.grad();
             if !gradient.defined() {
                 continue;
             }
             // Where nothing may change, nothing is added, which must not be 0 times infinity.
-            let gradient = (gradient / &scale.divisor).nan_to_num(0.0, 0.0, 0.0);
+            let gradient = gradient.g_div_(&scale.divisor).nan_to_num(0.0, 0.0, 0.0);
             let weight: Tensor = (1.0 - self.momentum) * &go;
             let _ = momentum.lerp_tensor_(&gradient, &weight.to_kind(momentum.kind()));
             // Nesterov's: a step ahead.
