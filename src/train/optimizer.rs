@@ -46,12 +46,14 @@ impl AdamW {
 
     /// Forgets the gradients of the last step.
     pub fn zero_grad(&self) -> Result<()> {
+        let _optimizer = native::profile::span(native::profile::Span::Optimizer);
         native::clear_gradients(&self.params)
     }
 
     /// One step with the gradients that the parameters hold, scaled down to the clipping norm. A gradient that is
     /// not finite changes nothing.
     pub fn step(&mut self, lr: f64) -> Result<()> {
+        let _optimizer = native::profile::span(native::profile::Span::Optimizer);
         tch::no_grad(|| {
             // A table that nothing looked into has no gradient.
             let used: Vec<usize> = (0..self.params.len()).filter(|&i| self.params[i].grad().defined()).collect();
