@@ -45,6 +45,8 @@ demo: build ## train three small models on real data and show what they make: ru
 
 bench: build ## measure this project's parts, then beside other implementations
 	$(CARGO) bench
+	for dtype in bfloat16 float32; do target/release/megabyte bench train --profile --device cpu --set train.dtype=$$dtype; done
+	target/release/megabyte bench train --profile --device cpu --seconds 60 --config benches/peers/large.toml
 	.venv/bin/python benches/data/run.py
 	.venv/bin/python benches/peers/run.py
 

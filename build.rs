@@ -32,6 +32,7 @@ fn main() {
         .flag("-fno-math-errno")
         .opt_level(3)
         .file("src/native/attention.cpp")
+        .file("src/native/profile.cpp")
         .file("src/native/shim.cpp")
         .compile("megabyte_shim");
     // After the shim, whose symbols these libraries define.

@@ -334,6 +334,9 @@ pub struct BenchArgs {
     /// Measured seconds
     #[arg(long, default_value_t = 10.0)]
     pub seconds: f64,
+    /// With `train`: where the time of a step goes, by parts and operations, beside the rate; on a CPU
+    #[arg(long)]
+    pub profile: bool,
     /// cpu, cuda or cuda:N [default: a CUDA device where there is one]
     #[arg(long)]
     pub device: Option<String>,

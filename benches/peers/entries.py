@@ -19,13 +19,16 @@ from decode import generate  # noqa: E402
 from megabyte import Config, Megabyte  # noqa: E402
 
 
+# Symbols (B, T) to the mean loss.
+Loss = Callable[[Tensor], Tensor]
+
+
 @dataclass
 class Entry:
     """An implementation, ready to be measured."""
 
     model: nn.Module
-    # Symbols (B, T) to the mean loss.
-    loss: Callable[[Tensor], Tensor]
+    loss: Loss
     # A prompt (1, n) to a whole sequence, batch 1.
     generate: Callable[[Tensor], Tensor]
     # Operations of a training step a byte; None where they have to be counted.

@@ -8,9 +8,10 @@ import json
 import time
 
 import torch
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from entries import BUILDERS, Config
+from entries import BUILDERS, Config, Entry, Loss
 
 try:
     import tomllib
@@ -18,6 +19,8 @@ except ImportError:  # Python 3.10
     from pip._vendor import tomli as tomllib
 
 WARM_UP_STEPS = 3
+# How far compiled loss and gradients may be from eager ones, as a share: rounding in another order.
+TOLERANCE = {"float32": 1e-4, "bfloat16": 2e-2}
 
 
 def synchronize(device: torch.device) -> None:
@@ -38,10 +41,13 @@ def train(args: argparse.Namespace, config: Config, rows: int, device: torch.dev
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
     batches = random_batches(config, rows, device)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=args.dtype == "bfloat16")
+    loss_of, compile_seconds = entry.loss, None
+    if args.compile:
+        loss_of, compile_seconds = compiled(args, entry, batches[0], autocast)
 
     def step(i: int) -> torch.Tensor:
         with autocast:
-            loss = entry.loss(batches[i % len(batches)])
+            loss = loss_of(batches[i % len(batches)])
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -67,7 +73,31 @@ def train(args: argparse.Namespace, config: Config, rows: int, device: torch.dev
         "steps": steps,
         "parameters": sum(p.numel() for p in model.parameters()),
         "flops_per_byte": entry.flops_per_byte,
+        "compile_seconds": compile_seconds,
     }
+
+
+def compiled(args: argparse.Namespace, entry: Entry, symbols: Tensor, autocast: torch.autocast) -> tuple[Loss, float]:
+    """Forward and loss by torch.compile for the one shape that there is, checked against the eager ones; and how long
+    compiling them and their way back took."""
+    loss_of = torch.compile(entry.loss, mode=args.compile, dynamic=False)
+
+    def pass_(function: Loss) -> tuple[Tensor, Tensor]:
+        with autocast:
+            loss = function(symbols)
+        loss.backward()
+        norm = torch.nn.utils.get_total_norm([p.grad for p in entry.model.parameters() if p.grad is not None])
+        entry.model.zero_grad(set_to_none=True)
+        return loss.detach(), norm
+
+    start = time.perf_counter()
+    found = pass_(loss_of)
+    synchronize(symbols.device)
+    seconds = time.perf_counter() - start
+    for name, got, wanted in zip(("loss", "norm of the gradients"), found, pass_(entry.loss)):
+        if not torch.isclose(got, wanted, rtol=TOLERANCE[args.dtype], atol=0):
+            raise SystemExit(f"compiled, the {name} is {got.item()}, and {wanted.item()} without")
+    return loss_of, seconds
 
 
 def count(args: argparse.Namespace, config: Config, rows: int, device: torch.device) -> dict:
@@ -131,6 +161,7 @@ def main() -> None:
     parser.add_argument("--entry", choices=BUILDERS, default="reference")
     parser.add_argument("--config", required=True)
     parser.add_argument("--dtype", choices=["bfloat16", "float32"], default="float32")
+    parser.add_argument("--compile", metavar="MODE", help="train what torch.compile makes: default, max-autotune, …")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--tail", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)

@@ -32,6 +32,8 @@ class Entry:
     requirements: str | None = None
     # Some rows are about training alone.
     generates: bool = True
+    # The mode of torch.compile, where it trains compiled.
+    compile: str | None = None
 
 
 ENTRIES = [
@@ -43,6 +45,8 @@ ENTRIES = [
     Entry("mblm 0.4.2, autocast", "mblm", "bfloat16", "mblm", False),
     Entry("PyTorch reference", "reference", "bfloat16"),
     Entry("PyTorch reference, float32", "reference", "float32"),
+    Entry("PyTorch reference, compiled", "reference", "bfloat16", generates=False, compile="default"),
+    Entry("PyTorch reference, compiled, float32", "reference", "float32", generates=False, compile="default"),
 ]
 
 
@@ -64,6 +68,8 @@ class Bench:
         command += ["--device", args.device]
         if entry:
             command += ["--entry", entry.builder, "--dtype", entry.dtype]
+            if entry.compile and what == "train":
+                command += ["--compile", entry.compile]
             if entry.requirements:
                 if entry.requirements not in self.folders:
                     pinned = HERE / "requirements" / f"{entry.requirements}.txt"
@@ -124,7 +130,9 @@ def session(args: argparse.Namespace) -> dict:
                         say(f"{size} {what} round {round_ + 1}: {entry.name} failed: {failure}")
                         continue
                     rows[entry.name]["runs"].append(run_)
-                    say(f"{size} {what} round {round_ + 1}: {entry.name} {run_['bytes_per_second']:,.0f} bytes/s")
+                    rate = f"{run_['bytes_per_second']:,.0f} bytes/s"
+                    first = f", compiled in {run_['compile_seconds']:.0f} s" if entry.compile else ""
+                    say(f"{size} {what} round {round_ + 1}: {entry.name} {rate}{first}")
                 try:
                     ceilings.append(bench.python("ceiling", size))
                 except Failed as failure:

@@ -1,5 +1,7 @@
 //! `megabyte bench`: what this machine reaches in training, generation, compression and loading.
 
+mod profile;
+
 use std::time::Instant;
 
 use anyhow::bail;
@@ -9,7 +11,7 @@ use megabyte::generate::{Request, SampleConfig, generate};
 use megabyte::model::Megabyte;
 use megabyte::progress::Quiet;
 use megabyte::train::speed::synchronize;
-use megabyte::train::{Lap, Trainer};
+use megabyte::train::{Lap, Profile, Trainer};
 use megabyte::{Error, RunConfig};
 use serde::Serialize;
 use tch::{Device, Kind};
@@ -43,12 +45,17 @@ struct Measured {
     parameters: u64,
     device: String,
     dtype: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Profile>,
 }
 
 /// Runs the verb.
 pub fn run(args: BenchArgs) -> anyhow::Result<()> {
     if !(args.seconds > 0.0 && args.seconds.is_finite()) {
         bail!(Error::Usage(format!("--seconds {}: expected above 0", args.seconds)));
+    }
+    if args.profile && args.what != BenchWhat::Train {
+        bail!(Error::Usage("--profile: is of training steps; use `bench train --profile`".to_owned()));
     }
     let device = device::choose(args.device.as_deref())?;
     let config = match &args.config {
@@ -60,6 +67,10 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
         }
     };
     let measured = match args.what {
+        BenchWhat::Train if args.profile => {
+            let profile = Some(profile::measure(config.clone(), args.seconds, device)?);
+            Measured { profile, ..train(config, args.seconds, device)? }
+        }
         BenchWhat::Train => train(config, args.seconds, device)?,
         BenchWhat::Generate => generation(&config, args.seconds, device)?,
         BenchWhat::Compress => compression(&config, args.seconds, device)?,
@@ -85,6 +96,9 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
         (measured.decompress_bytes_per_second, measured.threads, measured.lanes)
     {
         output::print(&format!("back at {}; {threads} threads, {lanes} lanes", output::rate(back)))?;
+    }
+    if let Some(profile) = &measured.profile {
+        profile::print(profile)?;
     }
     Ok(())
 }

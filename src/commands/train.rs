@@ -11,7 +11,7 @@ use megabyte::data::{self, Dataset, Split};
 use megabyte::error::IoContext;
 use megabyte::model::Adopted;
 use megabyte::progress::Progress;
-use megabyte::train::{Event, Metric, Observer, Trainer, learning_rate};
+use megabyte::train::{Event, Metric, Observer, TrainConfig, Trainer, learning_rate};
 use megabyte::{Error, RunConfig};
 
 use super::terminal::{LINE_EVERY, Stoppable, Terminal, say, stopped};

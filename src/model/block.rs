@@ -5,7 +5,7 @@ use tch::{Kind, Tensor};
 use super::attention::{Attention, Pass};
 use super::cache::KvCache;
 use super::config::{Ffn, ModelConfig};
-use super::layers::{Linear, Norm};
+use super::layers::{Linear, Norm, section};
 use super::parameters::Parameters;
 
 /// Attention and feed-forward, each on a normed copy and added to the stream.
@@ -33,7 +33,7 @@ impl Block {
     pub fn forward(&self, x: Tensor, goes_on: i64, pass: &Pass<'_>, cache: Option<&mut KvCache>) -> Tensor {
         let normed = self.attn_norm.forward(&x, pass.kind);
         let attended = self.attn.forward(&normed, goes_on, pass, cache);
-        let x = x.narrow(1, x.size()[1] - goes_on, goes_on) + drop_out(attended, pass.dropout);
+        let x = section(&x, 1, x.size()[1] - goes_on, goes_on) + drop_out(attended, pass.dropout);
         let fed = self.ffn.forward(&self.ffn_norm.forward(&x, pass.kind));
         x + drop_out(fed, pass.dropout)
     }
@@ -70,12 +70,13 @@ impl FeedForward {
     }
 
     fn forward(&self, x: &Tensor) -> Tensor {
-        let mut up = self.up.forward(x);
+        let up = self.up.forward(x);
+        // Not in place: `up` is a view, whose gradient libtorch would copy three times over.
         let inner = match (self.kind, &self.gate) {
             (Ffn::SwiGlu, Some(gate)) => gate.forward(x).silu() * up,
-            (Ffn::Relu2, _) => up.relu_().square(),
+            (Ffn::Relu2, _) => up.relu().square(),
             (Ffn::Gelu, _) => up.gelu("none"),
-            (Ffn::Relu | Ffn::SwiGlu, _) => up.relu_(),
+            (Ffn::Relu | Ffn::SwiGlu, _) => up.relu(),
         };
         self.down.forward(&inner)
     }

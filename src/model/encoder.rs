@@ -5,7 +5,7 @@
 use tch::{Kind, Tensor};
 
 use super::config::{Embedding, ModelConfig, Position};
-use super::layers::cast;
+use super::layers::{cast, section};
 use super::parameters::{Init, Parameters};
 
 /// Widths of the convolutions, in bytes (paper, section 2.3).
@@ -63,12 +63,12 @@ impl Encoder {
         let halo = self.halo(first);
         let mut codes = Tensor::embedding(&self.byte_embedding, symbols, -1, false, false); // (S, halo + m u, C)
         if let Some(position) = &self.position {
-            codes += position.narrow(0, first * self.unit - halo, bytes);
+            codes += section(position, 0, first * self.unit - halo, bytes);
         }
         for convolution in &self.convolutions {
             codes = convolution.forward(codes, kind);
         }
-        let codes = codes.narrow(1, halo, bytes - halo);
+        let codes = section(&codes, 1, halo, bytes - halo);
         let units = codes.reshape([sequences, (bytes - halo) / self.unit, -1]);
         match &self.embed {
             Some(embed) => units.to_kind(kind).linear(&embed.to_kind(kind), None::<&Tensor>).to_kind(units.kind()),

@@ -12,6 +12,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 use super::stretch::{Stretch, stretches};
 use super::{Megabyte, loss};
+use crate::native::profile::{Span, span};
 use crate::{Result, native};
 
 /// What is kept of a forward pass for the way back.
@@ -26,6 +27,7 @@ pub struct Memory {
 /// Adds to every parameter's gradient that of `scale` times the nats of the symbols (B, T) that a pass predicts and that
 /// are not padding. Gives these nats, a scalar in float32 or wider.
 pub fn accumulate(model: &Megabyte, symbols: &Tensor, dropout: f64, scale: f64, memory: &Memory) -> Result<Tensor> {
+    let _model = span(Span::Model);
     model.check(symbols)?;
     let input = symbols.clamp_min(0);
     let levels = model.config().levels.len();

@@ -46,6 +46,11 @@ pub fn cast(bias: &Option<Tensor>, kind: Kind) -> Option<Tensor> {
     bias.as_ref().map(|bias| bias.to_kind(kind))
 }
 
+/// `count` of a dimension from `first` on. All of it is the tensor itself: the gradient of a view would be a copy.
+pub fn section(x: &Tensor, dim: i64, first: i64, count: i64) -> Tensor {
+    if first == 0 && count == x.size()[dim as usize] { x.shallow_clone() } else { x.narrow(dim, first, count) }
+}
+
 /// LayerNorm or RMSNorm over the last dimension.
 #[derive(Debug)]
 pub struct Norm {

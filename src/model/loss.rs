@@ -6,12 +6,14 @@ use super::Megabyte;
 use super::stretch::stretches;
 use crate::Result;
 use crate::data::{Batch, PAD};
+use crate::native::profile::{Span, span};
 
 /// Symbols whose finer levels are computed together where nothing is trained: enough to keep a machine busy.
 const STRETCH: usize = 1 << 16;
 
 /// A batch on the device: symbols (B, T) as int64, padding as [`PAD`].
 pub fn to_device(batch: &Batch, device: Device) -> Result<Tensor> {
+    let _data = span(Span::Data);
     let symbols = Tensor::f_from_slice(&batch.symbols)?.view([batch.rows as i64, batch.cols as i64]);
     let symbols = if device.is_cuda() { symbols.pin_memory(device) } else { symbols };
     // Two bytes a symbol travel; they widen on the device.

@@ -5,6 +5,7 @@
 
 use tch::Tensor;
 
+use super::layers::section;
 use super::{Megabyte, ModelConfig};
 
 /// Consecutive coarsest units of every sequence of a batch.
@@ -56,7 +57,7 @@ impl Stretch {
     /// Logits (B, m, V) from the last level's output for the stretch and its halo.
     pub fn logits(&self, model: &Megabyte, out: &Tensor) -> Tensor {
         let (halo, symbols) = (self.halo * self.unit, self.units * self.unit);
-        let out = out.reshape([self.rows, halo + symbols, -1]).narrow(1, halo, symbols);
-        model.logits(&out)
+        let out = out.reshape([self.rows, halo + symbols, -1]);
+        model.logits(&section(&out, 1, halo, symbols))
     }
 }

@@ -10,6 +10,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
+#include <ATen/record_function.h>
 #include <cmath>
 #include <cstring>
 #include <exception>
@@ -224,6 +225,7 @@ at::Tensor dense(const at::Tensor &x) { return x.stride(3) == 1 ? x : x.contiguo
 struct ShortAttention : torch::autograd::Function<ShortAttention> {
   static at::Tensor forward(torch::autograd::AutogradContext *context, at::Tensor q, at::Tensor k, at::Tensor v,
                             int64_t parents) {
+    RECORD_FUNCTION("megabyte::short_attention", c10::ArrayRef<const c10::IValue>{});
     q = dense(q), k = dense(k), v = dense(v);
     context->save_for_backward({q, k, v});
     context->saved_data["parents"] = parents;
@@ -234,6 +236,7 @@ struct ShortAttention : torch::autograd::Function<ShortAttention> {
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext *context,
                                                  torch::autograd::variable_list gradients) {
+    RECORD_FUNCTION("megabyte::short_attention_backward", c10::ArrayRef<const c10::IValue>{});
     auto saved = context->get_saved_variables();
     at::Tensor d_out = dense(gradients[0]);
     at::Tensor results[3] = {like(saved[0]), like(saved[1]), like(saved[2])};

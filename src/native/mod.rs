@@ -1,8 +1,10 @@
-//! What tch does not bind, through one small C++ file over libtorch.
+//! What tch does not bind, through a few small C++ files over libtorch.
 //!
 //! The only module with `unsafe` code. Every function takes tensors by reference, so each pointer is valid for the
 //! call, and checks what the C++ side assumes about lengths before it crosses.
 #![allow(unsafe_code)]
+
+pub mod profile;
 
 use std::ffi::{CStr, c_char, c_int};
 

@@ -207,6 +207,7 @@ impl Trainer {
         let mut batches = Vec::new();
         let mut symbols = 0; // that are predicted, in all
         for i in 0..self.config.train.micro_batches(model) as u64 {
+            let _data = crate::native::profile::span(crate::native::profile::Span::Data);
             let batch = loader.next()?;
             let draw =
                 self.state.seed.rotate_left(32) ^ (self.state.next_batch + i).wrapping_mul(0x9E37_79B9_7F4A_7C15);

@@ -73,6 +73,7 @@ fn wrong_words_are_wrong_use() {
     run!("eval", "--model", run, "--data", file, "--inference", "magic").fails(2, &["magic", "sliding+strided"]);
     run!("eval", "--model", run, "--data", file, "--dtype", "int4").fails(2, &["int4", "float32"]);
     run!("bench", "sleep").fails(2, &["sleep", "generate"]);
+    run!("bench", "data", "--profile").fails(2, &["--profile", "bench train"]);
     run!("bench", "data", "--seconds=-1").fails(2, &["--seconds"]);
     run!("eval", "--model", run, "--data", file, "--device", "tpu").fails(2, &["--device tpu", "cuda:N"]);
     run!("generate", "--model", run, "--out", out, "--device", "cuda:-1").fails(2, &["--device cuda:-1"]);

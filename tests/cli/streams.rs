@@ -56,6 +56,30 @@ fn progress_that_nobody_reads_stops_no_work() {
 }
 
 #[test]
+fn a_profile_of_training_adds_up_to_the_step() {
+    let Fixture { config, .. } = fixture::text();
+    let with = |json: &str| {
+        run!("bench", "train", "--profile", json, "--config", config, "--seconds", "0.1", "--device", "cpu")
+    };
+    let measured = with("--json").json();
+    let found = &measured["profile"];
+    let number = |value: &serde_json::Value| value.as_f64().unwrap();
+    let parts = found["parts"].as_array().unwrap();
+    let part = |name: &str| number(&parts.iter().find(|part| part["part"] == name).unwrap()["ms"]);
+    let sum: f64 = parts.iter().map(|part| number(&part["ms"])).sum();
+    assert!((sum / number(&found["ms_per_step"]) - 1.0).abs() < 1e-6, "{found}");
+    for name in ["matrices", "attention", "elementwise", "embedding-loss", "copies", "optimizer", "data"] {
+        assert!(part(name) > 0.0, "{name}: {found}");
+    }
+    // Every operation of the paper's model is known, and nothing was recorded twice.
+    assert_eq!(part("other"), 0.0, "{found}");
+    assert!(part("rest") >= 0.0 && number(&found["loop_share"]) < 1.0, "{found}");
+    assert_eq!(found["operations"].as_array().unwrap().len(), 10);
+    let shown = with("--set=train.log_every=2").ok().stdout;
+    assert!(shown.contains("matrix products") && shown.contains("aten::"), "{shown}");
+}
+
+#[test]
 fn results_and_progress_do_not_mix() {
     let Fixture { run, config, prepared, .. } = fixture::text();
     let folder = scratch("mixed");

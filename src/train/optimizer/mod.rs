@@ -61,12 +61,14 @@ impl Optimizer {
 
     /// Forgets the gradients of the last step.
     pub fn zero_grad(&self) -> Result<()> {
+        let _optimizer = native::profile::span(native::profile::Span::Optimizer);
         native::clear_gradients(&self.params)
     }
 
     /// One step with the gradients that the parameters hold, scaled down to the clipping norm. Gives whether they were
     /// finite, a bool scalar on the device; where not, nothing changes. Where they are, they are scaled in their place.
     pub fn step(&mut self, lr: f64) -> Result<Tensor> {
+        let _optimizer = native::profile::span(native::profile::Span::Optimizer);
         tch::no_grad(|| {
             // A table that nothing looked into has no gradient.
             let grads: Vec<Tensor> =
