@@ -4,6 +4,9 @@
 //! call, and checks what the C++ side assumes about lengths before it crosses.
 #![allow(unsafe_code)]
 
+pub mod memory;
+pub mod numerics;
+
 use std::ffi::{CStr, c_char, c_int};
 
 use tch::Tensor;

@@ -46,6 +46,7 @@ impl Log {
                 ("speed/bytes_per_second", speed.bytes_per_second),
                 ("speed/mfu", speed.mfu),
                 ("speed/data_wait", speed.data_wait),
+                ("speed/memory", speed.memory as f64),
             ] {
                 self.events.scalar(tag, step, value)?;
             }

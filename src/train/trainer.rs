@@ -11,11 +11,12 @@ use super::log::Log;
 use super::metrics::{Metric, Speed};
 use super::optimizer::AdamW;
 use super::schedule::learning_rate;
+use super::{memory, shortage};
 use crate::config::RunConfig;
 use crate::data::{Dataset, Loader, LoaderConfig, Mixture, PAD, Sampler};
 use crate::density::{EvalOptions, Evaluation, Inference, evaluate};
 use crate::generate::{Request, generate};
-use crate::model::{Megabyte, gradients, loss};
+use crate::model::{Megabyte, ModelConfig, gradients, loss};
 use crate::progress::Quiet;
 use crate::{Error, Result};
 
@@ -82,6 +83,7 @@ impl Trainer {
         resume: bool,
     ) -> Result<Self> {
         config.validate()?;
+        super::numerics::apply(&config.train, device)?;
         let kind = config.train.dtype.kind();
         let model = Megabyte::new(&config.model, kind, device, config.train.seed)?;
         let optimizer = AdamW::new(model.parameters(), &config.train);
@@ -152,7 +154,7 @@ impl Trainer {
 
             if step.is_multiple_of(settings.log_every) || last {
                 let metric = self.log(lr, &mut interval)?;
-                let speed = lap.end(&self.state, &self.config.model, self.peak_flops);
+                let speed = lap.end(&self.state, &self.config.model, self.peak_flops, self.model.device())?;
                 if let Err(error) = log.train(&metric, &speed) {
                     observer.event(Event::Note(&format!("{error}; it is tried again")));
                 }
@@ -166,7 +168,7 @@ impl Trainer {
             }
             if settings.sample_every > 0
                 && due(settings.sample_every)
-                && let Err(error) = self.sample(&mut log)
+                && let Err(error) = shortage::catch(|| self.sample(&mut log))
             {
                 observer.event(Event::Note(&format!("no samples at step {step}: {error}")));
             }
@@ -220,10 +222,12 @@ impl Trainer {
         // Dropout is a function of seed and step, so that a resumed run draws what an uninterrupted one would.
         tch::manual_seed((self.state.seed ^ (self.state.step + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)) as i64);
         self.optimizer.zero_grad()?;
-        let (memory, scale) = (self.config.train.memory(), 1.0 / symbols.max(1) as f64);
+        let (kept, scale) = (self.config.train.memory(), 1.0 / symbols.max(1) as f64);
         for batch in &batches {
-            let on_device = loss::to_device(batch, self.model.device())?;
-            let nats = gradients::accumulate(&self.model, &on_device, self.config.model.dropout, scale, &memory)?;
+            let nats = shortage::guard("a training step", &self.config, || {
+                let on_device = loss::to_device(batch, self.model.device())?;
+                gradients::accumulate(&self.model, &on_device, self.config.model.dropout, scale, &kept)
+            })?;
             let _ = interval.g_add_(&nats);
         }
         self.optimizer.step(lr)?;
@@ -295,7 +299,7 @@ impl Trainer {
         let batch = self.config.train.rows(&self.config.model);
         let options = EvalOptions { batch, limit_bytes: self.config.train.eval_bytes, inference: Inference::Plain };
         let parts = self.valid.iter().map(|valid| evaluate(&self.model, valid, options, &Quiet));
-        let parts = parts.collect::<Result<Vec<_>>>()?;
+        let parts = shortage::guard("an evaluation", &self.config, || parts.collect::<Result<Vec<_>>>())?;
         let Some(found) = Evaluation::sum(&parts) else {
             return Ok(false);
         };
@@ -355,7 +359,7 @@ impl Lap {
         Lap { bytes: state.bytes_seen, minutes: state.minutes, waited: 0.0 }
     }
 
-    fn end(&mut self, state: &State, model: &crate::model::ModelConfig, peak_flops: f64) -> Speed {
+    fn end(&mut self, state: &State, model: &ModelConfig, peak_flops: f64, device: Device) -> Result<Speed> {
         let seconds = (state.minutes - self.minutes) * 60.0;
         let bytes_per_second = (state.bytes_seen - self.bytes) as f64 / seconds;
         let speed = Speed {
@@ -364,8 +368,9 @@ impl Lap {
             bytes_per_second,
             mfu: bytes_per_second * model.training_flops_per_byte() / peak_flops,
             data_wait: self.waited / seconds,
+            memory: memory::take_peak(device)?,
         };
         *self = Lap::begin(state);
-        speed
+        Ok(speed)
     }
 }
