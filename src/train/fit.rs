@@ -46,7 +46,9 @@ fn budget(available: u64, share: f64) -> u64 {
 /// there in a straight line. Fails where that is more than is available, and names what would need less.
 pub fn estimate(config: &RunConfig, device: Device) -> Result<u64> {
     let rows = config.train.rows(&config.model);
-    let mut trial = Trial::new(config, device, 1.0)?;
+    memory::release_cached(device)?;
+    let available = memory::available(device)?;
+    let mut trial = Trial::new(config, device, available, available)?;
     let mut needed = trial.first()?;
     if rows > 1 && trial.room_for_second() {
         trial.measure(2)?;
@@ -54,7 +56,6 @@ pub fn estimate(config: &RunConfig, device: Device) -> Result<u64> {
     if rows > 1 {
         needed = trial.predicted(rows);
     }
-    let available = trial.available;
     trial.end()?;
     if needed > available {
         return Err(shortage::too_large("a training step", needed, available, config));
@@ -65,14 +66,21 @@ pub fn estimate(config: &RunConfig, device: Device) -> Result<u64> {
 /// The largest micro-batch that divides the step and fits into [`SHARE`] of the memory that is available now. Builds the
 /// model and trains it for a few steps on random symbols, and leaves nothing of it. Fails where not even one sequence fits.
 pub fn fit(config: &RunConfig, device: Device) -> Result<Fit> {
+    memory::release_cached(device)?;
+    within(config, device, memory::available(device)?)
+}
+
+/// The same as if so many bytes were available.
+pub fn within(config: &RunConfig, device: Device, available: u64) -> Result<Fit> {
     let sizes = config.train.micro_batch_sizes(&config.model);
-    let mut trial = Trial::new(config, device, SHARE)?;
+    let mut trial = Trial::new(config, device, available, budget(available, SHARE))?;
     let mut best = (1, trial.first()?);
     // The smallest size that is too large, and what it took.
     let mut above: Option<(usize, Option<u64>)> = None;
     if sizes.len() > 1 && trial.room_for_second() {
         match trial.measure(2) {
-            Ok(peak) if peak <= trial.budget && sizes.contains(&2) => best = (2, peak),
+            Ok(peak) if peak > trial.budget => above = Some((2, Some(peak))),
+            Ok(peak) if sizes.contains(&2) => best = (2, peak),
             Ok(_) => {}
             Err(Error::Memory(_)) => above = Some((2, None)),
             Err(error) => return Err(error),
@@ -96,7 +104,6 @@ pub fn fit(config: &RunConfig, device: Device) -> Result<Fit> {
         let measured = above.and_then(|(at, peak)| peak.filter(|_| at == size));
         (size, measured.unwrap_or_else(|| trial.predicted(size)))
     });
-    let available = trial.available;
     trial.end()?;
     Ok(Fit { micro_batch: best.0, peak: best.1, available, larger })
 }
@@ -111,17 +118,16 @@ struct Trial<'c> {
     before: u64,
     available: u64,
     budget: u64,
-    /// Sizes that were measured, the last two of which make the line, and the bytes that each took.
+    /// Sizes that were measured, in order, and the bytes that each took; the largest two make the line.
     measured: Vec<(usize, u64)>,
 }
 
 impl<'c> Trial<'c> {
-    fn new(config: &'c RunConfig, device: Device, share: f64) -> Result<Self> {
+    fn new(config: &'c RunConfig, device: Device, available: u64, budget: u64) -> Result<Self> {
         config.validate()?;
         numerics::apply(&config.train, device)?;
         memory::release_cached(device)?;
-        let (before, available) = (memory::used(device)?, memory::available(device)?);
-        let budget = budget(available, share);
+        let before = memory::used(device)?;
         // Before it is built: the system might end a program that takes what is not there.
         let least = Footprint::of(&config.model).total();
         if least > budget {
@@ -157,14 +163,15 @@ impl<'c> Trial<'c> {
     fn measure(&mut self, rows: usize) -> Result<u64> {
         let peak = self.step(rows)?;
         self.measured.push((rows, peak));
+        self.measured.sort_unstable();
         Ok(peak)
     }
 
     fn largest(&self) -> usize {
-        self.measured.iter().map(|&(rows, _)| rows).max().unwrap_or(1)
+        self.measured.last().map_or(1, |&(rows, _)| rows)
     }
 
-    /// Bytes of a step with so many sequences, by the line through what was measured last.
+    /// Bytes of a step with so many sequences, by the line through the largest that were measured.
     fn predicted(&self, rows: usize) -> u64 {
         match self.measured[..] {
             [.., (few, low), (many, high)] if many > few => {

@@ -11,6 +11,7 @@ mod eval;
 mod fixture;
 mod generate;
 mod kill;
+mod memory;
 mod paths;
 mod resume;
 mod round;
