@@ -14,6 +14,7 @@ use megabyte::data::Dataset;
 use megabyte::generate::SampleConfig;
 use megabyte::modality::Modality;
 use megabyte::model::Megabyte;
+use megabyte::train::memory::Footprint;
 use megabyte::train::{AdamW, Dtype, Event, Metric, Observer, Schedule, TrainConfig, Trainer, fit};
 use tch::{Device, Kind, Tensor};
 
@@ -223,9 +224,11 @@ fn the_micro_batch_that_fits_is_the_largest_divisor_below_the_limit() {
     assert!(bytes > part.budget(), "{part:?}");
 
     // Too little for one sequence, and for the model alone.
-    for available in [1 << 20, 1 << 10] {
+    let model = Footprint::of(&config.model).total();
+    let least = (model as f64 * 1.05 / fit::SHARE) as u64;
+    for (available, words) in [(least, "train.checkpoint_levels=[0, 1]"), (model, "make model.level smaller")] {
         let error = fit::within(&config, Device::Cpu, available).unwrap_err().to_string();
-        assert!(error.contains("memory") && error.contains("train.checkpoint_levels=[0, 1]"), "{error}");
+        assert!(error.contains("of memory, and") && error.contains(words), "{error}");
     }
 }
 

@@ -131,8 +131,11 @@ impl<'c> Trial<'c> {
         // Before it is built: the system might end a program that takes what is not there.
         let least = Footprint::of(&config.model).total();
         if least > budget {
-            let what = "weights, gradients and optimizer of this model: a training step";
-            return Err(shortage::too_large(what, least, budget, config));
+            let (least, budget) = (memory::human(least), memory::human(budget));
+            return Err(Error::Memory(format!(
+                "weights, gradients and optimizer state of this model need {least} of memory, and {budget} are there for \
+                 them: make model.level smaller"
+            )));
         }
         let kind = config.train.dtype.kind();
         let model = shortage::catch(|| Megabyte::new(&config.model, kind, device, config.train.seed))?;
@@ -198,8 +201,11 @@ impl<'c> Trial<'c> {
         memory::reset_peak(self.device)?;
         let (model, train) = (&self.config.model, &self.config.train);
         shortage::catch(|| {
-            let symbols = Tensor::randint(256, [rows as i64, model.context as i64], (Kind::Int64, self.device));
-            let _nats = gradients::accumulate(&self.model, &symbols, model.dropout, 0.0, &train.memory())?;
+            // Two passes: what the first one leaves of an allocator's order is there in the second.
+            for _ in 0..2 {
+                let symbols = Tensor::randint(256, [rows as i64, model.context as i64], (Kind::Int64, self.device));
+                let _nats = gradients::accumulate(&self.model, &symbols, model.dropout, 0.0, &train.memory())?;
+            }
             self.optimizer.step(0.0)
         })?;
         super::speed::synchronize(self.device);
