@@ -149,6 +149,15 @@ pub struct TrainArgs {
     /// Start anew in a run folder that has checkpoints already, removing them
     #[arg(long, conflicts_with = "resume")]
     pub force: bool,
+    /// Choose the largest train.micro_batch that fits into memory
+    #[arg(long, conflicts_with = "resume")]
+    pub fit: bool,
+    /// Say what the run would be, and what this machine would need for it, without reading data or writing anything
+    #[arg(long, conflicts_with_all = ["resume", "force"])]
+    pub dry_run: bool,
+    /// Print the dry run as one JSON object
+    #[arg(long, requires = "dry_run")]
+    pub json: bool,
     /// cpu, cuda or cuda:N [default: a CUDA device where there is one]
     #[arg(long)]
     pub device: Option<String>,

@@ -59,6 +59,9 @@ pub enum Error {
     /// A request that can't be met: a length that leaves nothing to generate, an empty data set.
     #[error("{0}")]
     Usage(String),
+    /// Memory is not to be had: what libtorch says, and where it is known, what would need less.
+    #[error("{0}")]
+    Memory(String),
     /// libtorch failed.
     #[error("libtorch: {0}")]
     Torch(tch::TchError),

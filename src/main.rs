@@ -24,6 +24,9 @@ fn main() -> ExitCode {
         }
         let place = info.location().map(|place| format!(" ({}:{})", place.file(), place.line())).unwrap_or_default();
         let message = info.payload_as_str().unwrap_or("of unknown cause");
+        if megabyte::train::shortage::catches(message) {
+            return;
+        }
         match message.split_once("Torch(\"") {
             // tch panics where libtorch refuses, as a rule because memory is not to be had.
             Some((_, cause)) => {

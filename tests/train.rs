@@ -14,7 +14,9 @@ use megabyte::config::DataConfig;
 use megabyte::data::Dataset;
 use megabyte::generate::SampleConfig;
 use megabyte::modality::Modality;
-use megabyte::train::{Dtype, Event, Metric, Observer, OptimizerKind, Schedule, TrainConfig, Trainer};
+use megabyte::model::Megabyte;
+use megabyte::train::memory::Footprint;
+use megabyte::train::{Dtype, Event, Metric, Observer, Optimizer, OptimizerKind, Schedule, TrainConfig, Trainer, fit};
 use tch::{Device, Kind, Tensor};
 
 fn run_config() -> RunConfig {
@@ -422,4 +424,50 @@ fn a_run_whose_steps_are_skipped_ends_and_names_the_last_good_checkpoint() {
     train_as(&config, &run, root.path(), None, true);
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     assert!(text.lines().last().unwrap().contains("\"step\":24") && !text.contains("null"), "{text}");
+}
+
+#[test]
+fn the_micro_batch_that_fits_is_the_largest_divisor_below_the_limit() {
+    let _alone = alone();
+    let mut config = run_config();
+    config.model.context = 1024;
+    config.train.bytes_per_step = 96 * 1024;
+    config.train.micro_batch = 0;
+    let sizes = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 96];
+    assert_eq!(config.train.micro_batch_sizes(&config.model), sizes);
+    let whole = fit::within(&config, Device::Cpu, 1 << 40).unwrap();
+    assert_eq!((whole.micro_batch, whole.larger), (96, None));
+
+    // Memory for a third of that, and the share that is left free.
+    let available = (whole.peak as f64 / 3.0 / fit::SHARE) as u64;
+    let part = fit::within(&config, Device::Cpu, available).unwrap();
+    assert!((12..=48).contains(&part.micro_batch) && sizes.contains(&part.micro_batch), "{part:?} of {whole:?}");
+    assert!(part.peak <= part.budget(), "{part:?}");
+    let (larger, bytes) = part.larger.unwrap();
+    assert_eq!(sizes[sizes.iter().position(|&size| size == part.micro_batch).unwrap() + 1], larger);
+    assert!(bytes > part.budget(), "{part:?}");
+
+    // Too little for one sequence, and for the model alone.
+    let model = Footprint::of(&config.model).total();
+    let least = (model as f64 * 1.05 / fit::SHARE) as u64;
+    for (available, words) in [(least, "train.checkpoint_levels=[0, 1]"), (model, "make model.level smaller")] {
+        let error = fit::within(&config, Device::Cpu, available).unwrap_err().to_string();
+        assert!(error.contains("of memory, and") && error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn speed_lines_have_the_memory_that_was_used() {
+    let _alone = alone();
+    let root = tempfile::tempdir().unwrap();
+    let run = root.path().join("run");
+    train(&run, root.path(), Some(4), false);
+    let text = fs::read_to_string(run.join("speed.jsonl")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    // libtorch alone is this large.
+    assert!(line["memory"].as_u64().unwrap() > 50 << 20, "{line}");
+    let events = fs::read_dir(&run).unwrap().map(|entry| entry.unwrap().path());
+    let events: Vec<_> = events.filter(|path| path.to_string_lossy().contains("events.out.tfevents.")).collect();
+    let tag = b"speed/memory";
+    assert!(fs::read(&events[0]).unwrap().windows(tag.len()).any(|window| window == tag));
 }

@@ -103,8 +103,49 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Optimizer steps on random bytes, after a second of warm-up.
+/// What optimizer steps took.
+pub(super) struct Steps {
+    pub steps: u64,
+    pub bytes: u64,
+    pub seconds: f64,
+    /// Share of `peak_flops`.
+    pub mfu: f64,
+    /// Floating-point operations a second that matrix products reach.
+    pub peak_flops: f64,
+    parameters: u64,
+}
+
+impl Steps {
+    pub fn bytes_per_second(&self) -> f64 {
+        self.bytes as f64 / self.seconds
+    }
+
+    pub fn seconds_per_step(&self) -> f64 {
+        self.seconds / self.steps as f64
+    }
+}
+
 fn train(config: RunConfig, seconds: f64, device: Device) -> anyhow::Result<Measured> {
+    let dtype = format!("{:?}", config.train.dtype).to_lowercase();
+    let found = steps(config, seconds, device)?;
+    Ok(Measured {
+        what: "train",
+        bytes_per_second: found.bytes_per_second(),
+        bytes: found.bytes,
+        seconds: found.seconds,
+        steps: Some(found.steps),
+        ms_per_step: Some(found.seconds_per_step() * 1e3),
+        mfu: Some(found.mfu),
+        matrix_gflops: Some(found.peak_flops / 1e9),
+        parameters: found.parameters,
+        device: device::name(device),
+        dtype,
+        ..Measured::default()
+    })
+}
+
+/// Optimizer steps on random bytes, after a second of warm-up.
+pub(super) fn steps(config: RunConfig, seconds: f64, device: Device) -> anyhow::Result<Steps> {
     let folder = tempfile::tempdir()?;
     let dataset = random_dataset(&config)?;
     let mut trainer = Trainer::new(config.clone(), folder.path(), vec![dataset], Vec::new(), device, false)?;
@@ -127,19 +168,13 @@ fn train(config: RunConfig, seconds: f64, device: Device) -> anyhow::Result<Meas
     let steps = trainer.state().step - first.step;
     let bytes = trainer.state().bytes_seen - first.bytes_seen;
     let rate = bytes as f64 / elapsed;
-    Ok(Measured {
-        what: "train",
-        bytes_per_second: rate,
+    Ok(Steps {
+        steps,
         bytes,
         seconds: elapsed,
-        steps: Some(steps),
-        ms_per_step: Some(elapsed * 1e3 / steps as f64),
-        mfu: Some(rate * config.model.training_flops_per_byte() / trainer.peak_flops()),
-        matrix_gflops: Some(trainer.peak_flops() / 1e9),
+        mfu: rate * config.model.training_flops_per_byte() / trainer.peak_flops(),
+        peak_flops: trainer.peak_flops(),
         parameters: trainer.model().parameters().count(),
-        device: device::name(device),
-        dtype: format!("{:?}", config.train.dtype).to_lowercase(),
-        ..Measured::default()
     })
 }
 

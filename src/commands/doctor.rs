@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde::Serialize;
 
-use super::output;
+use super::{environment, output};
 use crate::cli::DoctorArgs;
 
 /// The release of libtorch that the pinned tch is made for.
@@ -17,6 +17,7 @@ const TCH: &str = "0.24.0";
 #[derive(Serialize)]
 struct Report {
     megabyte: &'static str,
+    commit: &'static str,
     tch: &'static str,
     libtorch: Libtorch,
     cuda: Cuda,
@@ -44,8 +45,8 @@ struct Cuda {
 }
 
 #[derive(Serialize)]
-struct Cpu {
-    model: String,
+pub(super) struct Cpu {
+    pub(super) model: String,
     cores: usize,
     torch_threads: i32,
     avx2: bool,
@@ -87,6 +88,7 @@ fn examine() -> Report {
     let tools = tools(&mut missing);
     Report {
         megabyte: env!("CARGO_PKG_VERSION"),
+        commit: environment::COMMIT,
         tch: TCH,
         libtorch,
         cuda,
@@ -104,16 +106,24 @@ fn loaded(name: &str) -> Option<PathBuf> {
     path.into_iter().find(|path| path.file_name().is_some_and(|file| file == name)).map(Path::to_owned)
 }
 
-fn libtorch(missing: &mut Vec<Missing>) -> Libtorch {
-    let folder = loaded("libtorch_cpu.so").and_then(|library| Some(library.parent()?.parent()?.to_owned()));
+/// The folder that libtorch was loaded from.
+fn libtorch_folder() -> Option<PathBuf> {
+    loaded("libtorch_cpu.so").and_then(|library| Some(library.parent()?.parent()?.to_owned()))
+}
+
+/// The version of libtorch with what it was built for, such as `2.11.0+cu130`.
+pub(super) fn libtorch_version() -> Option<String> {
+    let folder = libtorch_folder()?;
     // A wheel says it in version.py (`__version__ = '2.11.0+cu130'`), an unpacked libtorch in build-version.
-    let found = folder.as_ref().and_then(|folder| {
-        let wheel = fs::read_to_string(folder.join("version.py")).ok().and_then(|text| {
-            let line = text.lines().find(|line| line.starts_with("__version__"))?.to_owned();
-            line.split(['\'', '"']).nth(1).map(str::to_owned)
-        });
-        wheel.or_else(|| Some(fs::read_to_string(folder.join("build-version")).ok()?.trim().to_owned()))
+    let wheel = fs::read_to_string(folder.join("version.py")).ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("__version__"))?.to_owned();
+        line.split(['\'', '"']).nth(1).map(str::to_owned)
     });
+    wheel.or_else(|| Some(fs::read_to_string(folder.join("build-version")).ok()?.trim().to_owned()))
+}
+
+fn libtorch(missing: &mut Vec<Missing>) -> Libtorch {
+    let (folder, found) = (libtorch_folder(), libtorch_version());
     let right = found.as_deref().is_some_and(|found| found.split('+').next() == Some(LIBTORCH));
     if !right {
         missing.push(Missing {
@@ -151,7 +161,7 @@ fn cuda(missing: &mut Vec<Missing>) -> Cuda {
     cuda
 }
 
-fn cpu() -> Cpu {
+pub(super) fn cpu() -> Cpu {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |name: &str| {
         let line = info.lines().find(|line| line.starts_with(name))?;
@@ -216,7 +226,7 @@ fn tools(missing: &mut Vec<Missing>) -> Vec<Tool> {
 }
 
 /// What a program prints, where it ends well.
-fn ask(program: &str, arguments: &[&str]) -> Option<String> {
+pub(super) fn ask(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -226,7 +236,7 @@ fn lines(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     let yes = |yes: bool| if yes { "yes" } else { "no" };
     let mut line = |name: &str, value: &str| lines.push(format!("{name:<10} {value}"));
-    line("megabyte", &format!("{} (tch {})", report.megabyte, report.tch));
+    line("megabyte", &format!("{} (commit {}, tch {})", report.megabyte, report.commit, report.tch));
     let Libtorch { required, found, folder } = &report.libtorch;
     let found = found.as_deref().unwrap_or("of unknown version");
     let folder = folder.as_ref().map_or(String::new(), |folder| format!(" in {}", folder.display()));

@@ -6,6 +6,7 @@ pub mod decompress;
 pub mod device;
 pub mod doctor;
 pub mod download;
+pub mod environment;
 pub mod eval;
 pub mod generate;
 pub mod inspect;

@@ -11,18 +11,27 @@ use megabyte::data::{self, Dataset, Split};
 use megabyte::error::IoContext;
 use megabyte::model::Adopted;
 use megabyte::progress::Progress;
-use megabyte::train::{Event, Metric, Observer, TrainConfig, Trainer, learning_rate};
+use megabyte::train::{Event, Metric, Observer, TrainConfig, Trainer, fit, learning_rate, memory};
 use megabyte::{Error, RunConfig};
+use tch::Device;
 
 use super::terminal::{LINE_EVERY, Stoppable, Terminal, say, stopped};
-use super::{device, output};
+use super::{device, environment, output};
 use crate::cli::TrainArgs;
+
+mod dry_run;
 
 /// Runs the verb.
 pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let device = device::choose(args.device.as_deref())?;
     let folder = run_folder(&args)?;
-    let config = configuration(&args, &folder)?;
+    let mut config = configuration(&args, &folder)?;
+    if args.dry_run {
+        return dry_run::run(config, &args, device);
+    }
+    if args.fit {
+        config.train.micro_batch = fitted(&config, device)?;
+    }
     let began = if args.resume { Some(RunConfig::load(&folder.join("config.toml"), &[])?) } else { None };
     if let Some(began) = &began {
         check_changes(&changes(began, &config), args.allow_config_change, &folder)?;
@@ -58,6 +67,7 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
         clear_folder(&folder)?;
     }
     output::write(&folder.join("config.toml"), config.to_toml().as_bytes())?;
+    environment::append(&folder, device, trainer.state().step)?;
     describe(&trainer, &config, &device::name(device));
     if let Some(began) = &began {
         warn_of_jump(began, &config, &trainer);
@@ -77,6 +87,22 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
         say(&format!("done after {} steps{best}: {}", outcome.step, folder.display()));
     }
     Ok(())
+}
+
+/// The largest micro-batch that fits, and why it is that.
+fn fitted(config: &RunConfig, device: Device) -> anyhow::Result<usize> {
+    let fit = fit(config, device)?;
+    let limit = format!("{:.0} % of the {} available", 100.0 * fit::SHARE, memory::human(fit.available));
+    let passes = config.train.bytes_per_step / (fit.micro_batch * config.model.context);
+    let why = match fit.larger {
+        None => format!("the whole step at once, below {limit}"),
+        Some((more, bytes)) => {
+            let limit = if bytes > fit.budget() { format!("more than {limit}") } else { "which failed".to_owned() };
+            format!("{passes} passes a step; {more} would take {}, {limit}", memory::human(bytes))
+        }
+    };
+    say(&format!("fit       train.micro_batch = {}: takes {}, {why}", fit.micro_batch, memory::human(fit.peak)));
+    Ok(fit.micro_batch)
 }
 
 fn run_folder(args: &TrainArgs) -> anyhow::Result<PathBuf> {
@@ -159,7 +185,7 @@ fn check_folder(folder: &Path, config: &RunConfig, args: &TrainArgs) -> anyhow::
         bail!("{folder_name}: holds a run; --resume continues it, --force starts anew, --out names another");
     }
     let same = fs::read_to_string(folder.join("config.toml")).is_ok_and(|text| text == config.to_toml());
-    let other = ["config.toml", "metrics.jsonl", "speed.jsonl", "samples"]
+    let other = ["config.toml", "metrics.jsonl", "speed.jsonl", environment::FILE, "samples"]
         .into_iter()
         .find(|part| !same && folder.join(part).exists());
     if let Some(part) = other {
@@ -186,7 +212,9 @@ fn clear_folder(folder: &Path) -> anyhow::Result<()> {
     for entry in fs::read_dir(folder).at(folder)? {
         let path = entry.at(folder)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if ["metrics.jsonl", "speed.jsonl"].contains(&&*name) || name.starts_with("events.out.tfevents.") {
+        if ["metrics.jsonl", "speed.jsonl", environment::FILE].contains(&&*name)
+            || name.starts_with("events.out.tfevents.")
+        {
             fs::remove_file(&path).at(&path)?;
         }
     }
@@ -300,12 +328,13 @@ impl Observer for Watch {
                     left = left.min(self.max_minutes * 60.0 - speed.seconds);
                 }
                 let line = format!(
-                    "step {step}/{}  {:.1} MB  {smooth:.4} bits/byte  lr {lr:.2e}  grad {grad_norm:.2}  {}  MFU {:.0} %  wait {:.1} %  {} left",
+                    "step {step}/{}  {:.1} MB  {smooth:.4} bits/byte  lr {lr:.2e}  grad {grad_norm:.2}  {}  MFU {:.0} %  wait {:.1} %  mem {}  {} left",
                     self.max_steps,
                     *bytes as f64 / 1e6,
                     output::rate(speed.bytes_per_second),
                     speed.mfu * 100.0,
                     speed.data_wait * 100.0,
+                    memory::human(speed.memory),
                     duration(left)
                 );
                 match &self.bar {

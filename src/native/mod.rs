@@ -4,6 +4,8 @@
 //! call, and checks what the C++ side assumes about lengths before it crosses.
 #![allow(unsafe_code)]
 
+pub mod memory;
+pub mod numerics;
 pub mod profile;
 
 use std::ffi::{CStr, c_char, c_int};

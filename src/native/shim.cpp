@@ -1,6 +1,7 @@
 // What tch does not bind. Every function catches every exception and returns it as a malloc'ed message, or null.
 // Tensors travel as tch's opaque pointers, which are `at::Tensor *`; nothing here takes ownership of one.
 
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/core/Tensor.h>
@@ -12,6 +13,7 @@
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
 #include <cmath>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <cstring>
 #include <exception>
 #include <omp.h>
@@ -45,6 +47,13 @@ template <typename F> char *guarded(F body) {
   } catch (...) {
     return strdup("unknown C++ exception");
   }
+}
+
+// Where tensors of CUDA devices come from; it answers only once CUDA has begun. The interface is the same for every
+// kind of device, so that no header of CUDA is needed.
+c10::DeviceAllocator *cuda_allocator() {
+  at::globalContext().lazyInitDevice(c10::DeviceType::CUDA);
+  return c10::getDeviceAllocator(c10::DeviceType::CUDA);
 }
 
 } // namespace
@@ -121,6 +130,55 @@ void mb_keep_freed_memory() {
   mallopt(M_TOP_PAD, 64 << 20);
 #endif
 }
+
+// Gives memory that is kept but not used back: to the system, and that of CUDA devices to these.
+char *mb_release_kept_memory(bool cuda) {
+  return guarded([&] {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+    if (cuda) cuda_allocator()->emptyCache();
+  });
+}
+
+// Bytes of a CUDA device: of live tensors, the most of these since the peak was reset, kept for tensors (these among
+// them), free of all programs, and in all.
+char *mb_cuda_memory(int device, int64_t out[5]) {
+  return guarded([&] {
+    auto index = static_cast<c10::DeviceIndex>(device);
+    auto stats = cuda_allocator()->getDeviceStats(index);
+    auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    auto [free, total] = cuda_allocator()->getMemoryInfo(index);
+    out[0] = stats.allocated_bytes[all].current;
+    out[1] = stats.allocated_bytes[all].peak;
+    out[2] = stats.reserved_bytes[all].current;
+    out[3] = static_cast<int64_t>(free);
+    out[4] = static_cast<int64_t>(total);
+  });
+}
+
+// From here on the peak is of what is live now.
+char *mb_cuda_reset_peak(int device) {
+  return guarded([&] { cuda_allocator()->resetPeakStats(static_cast<c10::DeviceIndex>(device)); });
+}
+
+// How exact products of float32 matrices are: "highest", "high" or "medium".
+char *mb_set_float32_precision(const char *name) {
+  return guarded([&] { at::globalContext().setFloat32MatmulPrecision(name); });
+}
+
+// The same, as it is set: 0 is the highest.
+char *mb_float32_precision(int *out) {
+  return guarded([&] { *out = static_cast<int>(at::globalContext().float32MatmulPrecision()); });
+}
+
+// Whether operations whose results would differ from run to run are replaced, and fail where that can't be.
+char *mb_set_deterministic(bool on) {
+  return guarded([&] { at::globalContext().setDeterministicAlgorithms(on, /*warn_only=*/false); });
+}
+
+// The same, as it is set.
+bool mb_deterministic() { return at::globalContext().deterministicAlgorithms(); }
 
 // Exchanges the numbers of threads that the calling thread's work is shared between: OpenMP's, which is that of
 // libtorch's pool and of oneDNN, and MKL's, where 0 is that of the whole program. Other threads keep theirs.

@@ -44,6 +44,18 @@ impl std::str::FromStr for Dtype {
     }
 }
 
+/// How exact products of float32 matrices are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// All bits of float32.
+    Highest,
+    /// TF32 on devices that have it: 10 bits of fraction.
+    High,
+    /// bfloat16 inside, where the device has it.
+    Medium,
+}
+
 /// The update rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -128,6 +140,11 @@ pub struct TrainConfig {
     pub freeze_levels: Vec<usize>,
     /// The type of matrix work. Master weights, norms and loss are float32 always.
     pub dtype: Dtype,
+    /// How exact products of float32 matrices are.
+    pub float32_precision: Precision,
+    /// Only operations that give the same bits each time: slower on CUDA, where the environment variable
+    /// CUBLAS_WORKSPACE_CONFIG has to be `:4096:8` or `:16:8`. On a CPU a run repeats itself either way.
+    pub deterministic: bool,
     /// Decides initial weights, data order and dropout.
     pub seed: u64,
     /// Steps between lines of metrics, 1 or more.
@@ -172,6 +189,8 @@ impl Default for TrainConfig {
             init_from: None,
             freeze_levels: Vec::new(),
             dtype: Dtype::Bfloat16,
+            float32_precision: Precision::Highest,
+            deterministic: false,
             seed: 0,
             log_every: 10,
             eval_every: 200,
@@ -193,6 +212,15 @@ impl TrainConfig {
     /// Forward passes of one optimizer step.
     pub fn micro_batches(&self, model: &ModelConfig) -> usize {
         self.bytes_per_step / (self.rows(model) * model.context)
+    }
+
+    /// The micro-batches that divide the step, from one sequence to all of them.
+    pub fn micro_batch_sizes(&self, model: &ModelConfig) -> Vec<usize> {
+        let sequences = self.bytes_per_step / model.context;
+        let root = sequences.isqrt();
+        let low: Vec<usize> = (1..=root).filter(|&size| sequences.is_multiple_of(size)).collect();
+        let high = low.iter().rev().map(|size| sequences / size).filter(|&size| size > root);
+        low.iter().copied().chain(high).collect()
     }
 
     /// What is kept of a forward pass for the way back.

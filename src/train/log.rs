@@ -52,6 +52,7 @@ impl Log {
                 ("speed/bytes_per_second", speed.bytes_per_second),
                 ("speed/mfu", speed.mfu),
                 ("speed/data_wait", speed.data_wait),
+                ("speed/memory", speed.memory as f64),
             ] {
                 self.events.scalar(tag, *step, value)?;
             }
@@ -134,7 +135,7 @@ mod tests {
             levels: Vec::new(),
             skipped: 0,
         };
-        let speed = Speed { step: 7, seconds: 1.0, bytes_per_second: 64.0, mfu: 0.5, data_wait: 0.0 };
+        let speed = Speed { step: 7, seconds: 1.0, bytes_per_second: 64.0, mfu: 0.5, data_wait: 0.0, memory: 1 << 20 };
         let valid = Metric::Valid {
             step: 7,
             bytes: 64,

@@ -90,6 +90,8 @@ pub struct Speed {
     pub mfu: f64,
     /// Share of the time spent waiting for data.
     pub data_wait: f64,
+    /// The most bytes of memory used since the last line: on a CPU by the whole program, on CUDA by tensors.
+    pub memory: u64,
 }
 
 /// A file of JSON lines that grows. A line that can't be written is kept and tried again with the next one, so that a

@@ -3,19 +3,24 @@
 mod averages;
 pub mod checkpoint;
 mod config;
+pub mod fit;
 mod levels;
 mod log;
 mod losses;
+pub mod memory;
 mod metrics;
+mod numerics;
 mod observer;
 mod operations;
 mod optimizer;
 pub mod profile;
 mod schedule;
+pub mod shortage;
 pub mod speed;
 mod trainer;
 
-pub use config::{Dtype, OptimizerKind, Schedule, TrainConfig};
+pub use config::{Dtype, OptimizerKind, Precision, Schedule, TrainConfig};
+pub use fit::{Fit, fit};
 pub use levels::LevelNorms;
 pub use losses::Course;
 pub use metrics::{Metric, Speed};

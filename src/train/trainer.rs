@@ -15,11 +15,12 @@ use super::metrics::{Metric, Speed};
 use super::observer::{Event, Observer, Outcome};
 use super::optimizer::Optimizer;
 use super::schedule::learning_rate;
+use super::{memory, shortage};
 use crate::config::RunConfig;
 use crate::data::{Dataset, Loader, LoaderConfig, Mixture, PAD, Sampler};
 use crate::density::{EvalOptions, Evaluation, Inference, evaluate};
 use crate::generate::{Request, generate};
-use crate::model::{Adopted, Megabyte, adopt, gradients, loss};
+use crate::model::{Adopted, Megabyte, ModelConfig, adopt, gradients, loss};
 use crate::progress::Progress;
 use crate::{Error, Result};
 
@@ -57,6 +58,7 @@ impl Trainer {
         resume: bool,
     ) -> Result<Self> {
         config.validate()?;
+        super::numerics::apply(&config.train, device)?;
         let kind = config.train.dtype.kind();
         let model = Megabyte::new(&config.model, kind, device, config.train.seed)?;
         let adopted = match &config.train.init_from {
@@ -154,7 +156,7 @@ impl Trainer {
             }
             if line {
                 let metric = self.log(lr)?;
-                let speed = lap.end(&self.state, &self.config.model, self.peak_flops);
+                let speed = lap.end(&self.state, &self.config.model, self.peak_flops, self.model.device())?;
                 if let Err(error) = log.train(&metric, &speed) {
                     observer.event(Event::Note(&format!("{error}; it is tried again")));
                 }
@@ -223,10 +225,12 @@ impl Trainer {
         tch::manual_seed((self.state.seed ^ (self.state.step + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15)) as i64);
         self.optimizer.zero_grad()?;
         let mut total = Tensor::zeros([], (Kind::Double, self.model.device()));
-        let (memory, scale) = (self.config.train.memory(), 1.0 / symbols.max(1) as f64);
+        let (kept, scale) = (self.config.train.memory(), 1.0 / symbols.max(1) as f64);
         for batch in &batches {
-            let on_device = loss::to_device(batch, self.model.device())?;
-            let nats = gradients::accumulate(&self.model, &on_device, self.config.model.dropout, scale, &memory)?;
+            let nats = shortage::guard("a training step", &self.config, || {
+                let on_device = loss::to_device(batch, self.model.device())?;
+                gradients::accumulate(&self.model, &on_device, self.config.model.dropout, scale, &kept)
+            })?;
             let _ = total.g_add_(&nats);
         }
         let finite = self.optimizer.step(lr)?;
@@ -360,7 +364,9 @@ impl Trainer {
         if let Err(error) = log.gradients(self.state.step, &histograms) {
             observer.event(Event::Note(&format!("no histograms at step {}: {error}", self.state.step)));
         }
-        let Some((parts, found)) = self.on_averages(|run| run.score(observer.progress()))? else {
+        let scored =
+            self.on_averages(|run| shortage::guard("an evaluation", &run.config, || run.score(observer.progress())))?;
+        let Some((parts, found)) = scored else {
             return Ok(false);
         };
         let raw = if self.averages.is_some() { self.score(observer.progress())? } else { None };
@@ -425,7 +431,8 @@ impl Trainer {
             (None, None) => self.config.model.context.min(1024),
         };
         let request = Request { prompt: Vec::new(), length, count: 2, sample: self.config.sample };
-        let sequences = self.on_averages(|run| generate(&run.model, &request, progress))?;
+        // Caught inside: what comes out of it finds the weights in their places again.
+        let sequences = self.on_averages(|run| shortage::catch(|| generate(&run.model, &request, progress)))?;
         log.samples(self.state.step, &sequences, adapter.as_ref())
     }
 
@@ -461,7 +468,7 @@ impl Lap {
         Lap { bytes: state.bytes_seen, minutes: state.minutes, waited: 0.0 }
     }
 
-    fn end(&mut self, state: &State, model: &crate::model::ModelConfig, peak_flops: f64) -> Speed {
+    fn end(&mut self, state: &State, model: &ModelConfig, peak_flops: f64, device: Device) -> Result<Speed> {
         let seconds = (state.minutes - self.minutes) * 60.0;
         let bytes_per_second = (state.bytes_seen - self.bytes) as f64 / seconds;
         let speed = Speed {
@@ -470,8 +477,9 @@ impl Lap {
             bytes_per_second,
             mfu: bytes_per_second * model.training_flops_per_byte() / peak_flops,
             data_wait: self.waited / seconds,
+            memory: memory::take_peak(device)?,
         };
         *self = Lap::begin(state);
-        speed
+        Ok(speed)
     }
 }

@@ -119,7 +119,7 @@ fn what_a_batch_was_of_is_shown_and_written() {
 #[test]
 fn a_run_of_which_every_step_is_skipped_ends_and_says_why() {
     let text = fixture::text();
-    let out = scratch("skipped").join("run");
+    let out = scratch("skipped-steps").join("run");
     run!(
         "train",
         "--config",

@@ -13,6 +13,7 @@ mod extends;
 mod fixture;
 mod generate;
 mod kill;
+mod memory;
 mod paths;
 mod resume;
 mod round;

@@ -1,0 +1,219 @@
+//! `megabyte train --dry-run`: what a run would be by its configuration, and what it would need by a few steps on random
+//! bytes. No data is read and nothing is written.
+
+use megabyte::RunConfig;
+use megabyte::train::memory::{self, Footprint};
+use megabyte::train::{TrainConfig, fit};
+use serde::Serialize;
+use tch::Device;
+
+use crate::cli::TrainArgs;
+use crate::commands::bench::{self, Steps};
+use crate::commands::prepare::thousands;
+use crate::commands::{device, output};
+
+/// Seconds of measured steps, after one of warm-up; at least a step each.
+const SECONDS: f64 = 3.0;
+
+#[derive(Serialize)]
+struct DryRun {
+    parameters: u64,
+    output_parameters: u64,
+    levels: Vec<Level>,
+    forward_flops_per_byte: f64,
+    training_flops_per_byte: f64,
+    bytes_per_step: u64,
+    micro_batch: usize,
+    micro_batches: usize,
+    max_steps: u64,
+    /// Fewer than these where `train.max_minutes` ends the run before.
+    steps: u64,
+    /// Read, padding included; and of these, predicted.
+    bytes: u64,
+    predicted_bytes: u64,
+    /// Units of the first level.
+    patches: u64,
+    training_flops: f64,
+    evaluations: u64,
+    checkpoints: u64,
+    /// Of one, on the disk.
+    checkpoint_bytes: u64,
+    memory: Memory,
+    bytes_per_second: f64,
+    seconds_per_step: f64,
+    mfu: f64,
+    matrix_flops: f64,
+    /// Of training; evaluations, samples and checkpoints come on top.
+    seconds: f64,
+    device: String,
+    dtype: String,
+}
+
+#[derive(Serialize)]
+struct Level {
+    unit: usize,
+    units: usize,
+    n_embd: usize,
+    n_layer: usize,
+    n_head: usize,
+    parameters: u64,
+    forward_flops_per_byte: f64,
+}
+
+/// In bytes.
+#[derive(Clone, Copy, Serialize)]
+struct Memory {
+    weights: u64,
+    gradients: u64,
+    optimizer: u64,
+    /// What steps took at most: on a CPU of the whole program, on CUDA of tensors.
+    peak: u64,
+    available: u64,
+}
+
+/// Runs the verb without doing what it is for.
+pub(super) fn run(mut config: RunConfig, args: &TrainArgs, device: Device) -> anyhow::Result<()> {
+    let available = memory::available(device)?;
+    if args.fit {
+        config.train.micro_batch = super::fitted(&config, device)?;
+    } else {
+        // Refused here, before the system ends a program that takes what is not there.
+        fit::estimate(&config, device)?;
+    }
+    memory::reset_peak(device)?;
+    let measured = bench::steps(config.clone(), SECONDS, device)?;
+    let found = describe(&config, device, &measured, available)?;
+    if args.json { output::print_json(&found) } else { output::print(&lines(&found, &config.train).join("\n")) }
+}
+
+fn describe(config: &RunConfig, device: Device, measured: &Steps, available: u64) -> anyhow::Result<DryRun> {
+    let RunConfig { model, train, .. } = config;
+    let level = |l: usize| Level {
+        unit: model.levels[l].unit,
+        units: model.units(l),
+        n_embd: model.levels[l].n_embd,
+        n_layer: model.levels[l].n_layer,
+        n_head: model.levels[l].n_head,
+        parameters: model.parameters(l),
+        forward_flops_per_byte: model.forward_flops_per_byte(l),
+    };
+    let levels: Vec<Level> = (0..model.levels.len()).map(level).collect();
+    let footprint = Footprint::of(model);
+    let per_step = measured.seconds_per_step();
+    let steps = match train.max_minutes {
+        0.0 => train.max_steps,
+        minutes => train.max_steps.min((minutes * 60.0 / per_step).ceil() as u64),
+    };
+    // Each such step, and the last one in any case.
+    let times = |every: u64| if every == 0 { 1 } else { steps.div_ceil(every) };
+    // Saturating: any number of steps is valid.
+    let bytes = steps.saturating_mul(train.bytes_per_step as u64);
+    let predicted = bytes as f64 * (model.trained_bytes() / model.context as f64);
+    Ok(DryRun {
+        parameters: model.total_parameters(),
+        output_parameters: model.output_parameters(),
+        forward_flops_per_byte: levels.iter().map(|level| level.forward_flops_per_byte).sum(),
+        levels,
+        training_flops_per_byte: model.training_flops_per_byte(),
+        bytes_per_step: train.bytes_per_step as u64,
+        micro_batch: train.rows(model),
+        micro_batches: train.micro_batches(model),
+        max_steps: train.max_steps,
+        steps,
+        bytes,
+        predicted_bytes: predicted as u64,
+        patches: bytes / model.patch_size() as u64,
+        training_flops: predicted * model.training_flops_per_byte(),
+        evaluations: times(train.eval_every),
+        checkpoints: times(train.checkpoint_every),
+        checkpoint_bytes: footprint.weights + footprint.optimizer,
+        memory: Memory {
+            weights: footprint.weights,
+            gradients: footprint.gradients,
+            optimizer: footprint.optimizer,
+            peak: memory::peak(device)?,
+            available,
+        },
+        bytes_per_second: measured.bytes_per_second(),
+        seconds_per_step: per_step,
+        mfu: measured.mfu,
+        matrix_flops: measured.peak_flops,
+        seconds: steps as f64 * per_step,
+        device: device::name(device),
+        dtype: format!("{:?}", train.dtype).to_lowercase(),
+    })
+}
+
+/// The same for a person.
+fn lines(run: &DryRun, train: &TrainConfig) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = |name: &str, value: String| lines.push(format!("{name:<11} {value}"));
+    for (l, level) in run.levels.iter().enumerate() {
+        let Level { unit, units, n_embd, n_layer, n_head, parameters, forward_flops_per_byte } = level;
+        let mflops = forward_flops_per_byte / 1e6;
+        line(
+            &format!("level {l}"),
+            format!(
+                "{units} units of {unit} bytes, {n_embd} x {n_layer}, {n_head} heads, {} parameters, {mflops:.2} MFLOP/byte forward",
+                thousands(*parameters)
+            ),
+        );
+    }
+    line("parameters", thousands(run.parameters));
+    let (forward, training) = (run.forward_flops_per_byte / 1e6, run.training_flops_per_byte / 1e6);
+    line(
+        "FLOPs",
+        format!("{forward:.2} MFLOP/byte forward, {training:.2} in training, {:.3e} in all", run.training_flops),
+    );
+    line(
+        "step",
+        format!(
+            "{} bytes: {} passes of {} sequences",
+            thousands(run.bytes_per_step),
+            run.micro_batches,
+            run.micro_batch
+        ),
+    );
+    let ended = if run.steps < run.max_steps {
+        format!(" of {}, which train.max_minutes = {} ends", thousands(run.max_steps), train.max_minutes)
+    } else {
+        String::new()
+    };
+    line(
+        "run",
+        format!(
+            "{} steps{ended}: {} bytes in {} patches, {} of them predicted",
+            thousands(run.steps),
+            thousands(run.bytes),
+            thousands(run.patches),
+            thousands(run.predicted_bytes)
+        ),
+    );
+    let each = memory::human(run.checkpoint_bytes);
+    let kept = (train.keep_checkpoints as u64 + 1).min(run.checkpoints + 1);
+    let disk = memory::human(run.checkpoint_bytes.saturating_mul(kept));
+    line("evaluations", thousands(run.evaluations));
+    line("checkpoints", format!("{} of {each}, {kept} kept at most: {disk}", thousands(run.checkpoints)));
+    let Memory { weights, gradients, optimizer, peak, available } = run.memory;
+    let [weights, gradients, optimizer, peak, available] =
+        [weights, gradients, optimizer, peak, available].map(memory::human);
+    line("memory", format!("{weights} weights, {gradients} gradients, {optimizer} optimizer, by formula"));
+    line("", format!("{peak} in all, measured; {available} available"));
+    line(
+        "speed",
+        format!(
+            "{}, {:.2} ms a step, {:.1} % of the {:.0} GFLOP/s of {} matrix products on {}",
+            output::rate(run.bytes_per_second),
+            run.seconds_per_step * 1e3,
+            run.mfu * 100.0,
+            run.matrix_flops / 1e9,
+            run.dtype,
+            run.device
+        ),
+    );
+    line(
+        "time",
+        format!("{} of training; evaluations, samples and checkpoints come on top", super::duration(run.seconds)),
+    );
+    lines
+}

@@ -1,0 +1,48 @@
+//! The memory of CUDA devices as libtorch's allocator counts it, and giving back what allocators keep.
+
+use std::ffi::{c_char, c_int};
+
+use super::check;
+use crate::Result;
+
+unsafe extern "C" {
+    fn mb_release_kept_memory(cuda: bool) -> *mut c_char;
+    fn mb_cuda_memory(device: c_int, out: *mut i64) -> *mut c_char;
+    fn mb_cuda_reset_peak(device: c_int) -> *mut c_char;
+}
+
+/// Bytes of a CUDA device.
+#[derive(Debug, Clone, Copy)]
+pub struct CudaMemory {
+    /// Of live tensors.
+    pub used: u64,
+    /// The most of these since the peak was reset.
+    pub peak: u64,
+    /// Kept for tensors, the live ones among them.
+    pub reserved: u64,
+    /// That no program has.
+    pub free: u64,
+    /// In all.
+    pub total: u64,
+}
+
+/// The memory of CUDA device `index`. Fails where there is no such device.
+pub fn cuda_memory(index: usize) -> Result<CudaMemory> {
+    let mut bytes = [0_i64; 5];
+    // SAFETY: the shim writes five numbers.
+    check(unsafe { mb_cuda_memory(index as c_int, bytes.as_mut_ptr()) })?;
+    let [used, peak, reserved, free, total] = bytes.map(|bytes| bytes.max(0) as u64);
+    Ok(CudaMemory { used, peak, reserved, free, total })
+}
+
+/// From here on the peak of CUDA device `index` is of what is live now.
+pub fn cuda_reset_peak(index: usize) -> Result<()> {
+    // SAFETY: passes a number.
+    check(unsafe { mb_cuda_reset_peak(index as c_int) })
+}
+
+/// Gives memory that is kept but not used back: to the system, and with `cuda` that of CUDA devices to these.
+pub fn release_kept_memory(cuda: bool) -> Result<()> {
+    // SAFETY: allocators are made for being told so at any time.
+    check(unsafe { mb_release_kept_memory(cuda) })
+}

@@ -1,0 +1,167 @@
+//! What a run would need and what it ran on: dry runs, micro-batches that fit, too little memory, `environment.json`.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::fixture::{self, Fixture, scratch, write};
+use crate::run;
+
+/// Bytes of the tensors in a safetensors file, without its header.
+fn tensor_bytes(path: &Path) -> u64 {
+    let content = fs::read(path).unwrap();
+    let header = u64::from_le_bytes(content[..8].try_into().unwrap());
+    content.len() as u64 - 8 - header
+}
+
+#[test]
+fn a_dry_run_tells_what_the_run_is_and_writes_nothing() {
+    // No sources: there is nothing to read.
+    let Fixture { config, run, .. } = fixture::text();
+    let out = scratch("dry").join("run");
+    let found = run!("train", "--config", config, "--dry-run", "--json", "--out", out, "--device", "cpu").json();
+    assert!(!out.exists() && !out.with_file_name("dry").exists());
+    let asked = run!("inspect", "--config", config, "--json").json();
+    for key in ["parameters", "training_flops_per_byte", "bytes_per_step", "training_flops", "micro_batches"] {
+        assert_eq!(found[key], asked[key], "{key}");
+    }
+    assert_eq!(found["levels"][1]["parameters"], asked["levels"][1]["parameters"]);
+    // Of 192 bytes each; every second and third of them.
+    assert_eq!((&found["steps"], &found["bytes"], &found["patches"]), (&json!(6), &json!(6 * 192), &json!(6 * 48)));
+    assert_eq!((&found["evaluations"], &found["checkpoints"]), (&json!(2), &json!(3)));
+    // As the run itself has it on the disk, beside the number of the optimizer's step.
+    let latest = run.join("checkpoints/latest");
+    let on_disk = ["model.safetensors", "optimizer.safetensors"].map(|name| tensor_bytes(&latest.join(name)));
+    assert_eq!(found["checkpoint_bytes"].as_u64().unwrap() + 4, on_disk.iter().sum::<u64>());
+    let memory = |key: &str| found["memory"][key].as_u64().unwrap();
+    assert_eq!([memory("weights"), memory("gradients"), memory("optimizer")], [1, 1, 2].map(|n| n * on_disk[0]));
+    assert!(memory("peak") > 50 << 20 && memory("available") > memory("peak"), "{found}");
+    let number = |key: &str| found[key].as_f64().unwrap();
+    assert!(number("mfu") > 0.0 && number("bytes_per_second") > 0.0);
+    assert!((number("seconds") - 6.0 * number("seconds_per_step")).abs() < 1e-9);
+
+    let people = run!("train", "--config", config, "--dry-run", "--fit", "--device", "cpu").ok();
+    assert!(people.stdout.contains("1 passes of 3 sequences"), "{}", people.stdout);
+    assert!(people.stderr.contains("train.micro_batch = 3"), "{}", people.stderr);
+}
+
+#[test]
+fn a_dry_run_refuses_what_the_run_would() {
+    let Fixture { config, run, .. } = fixture::text();
+    run!("train", "--config", config, "--dry-run", "--set", "train.lr=-1").fails(2, &["`train.lr`"]);
+    run!("train", "--out", run, "--dry-run", "--resume").fails(2, &["--dry-run", "--resume"]);
+    run!("train", "--out", run, "--fit", "--resume").fails(2, &["--fit", "--resume"]);
+    run!("train", "--config", config, "--json").fails(2, &["--dry-run"]);
+    // A model of terabytes is not even begun.
+    let large = ["model.level.0.n_layer=1000", "model.level.0.n_embd=65536"];
+    run!("train", "--config", config, "--dry-run", "--set", large[0], "--set", large[1], "--device", "cpu")
+        .fails(1, &["weights, gradients and optimizer state", "of memory", "model.level"]);
+}
+
+#[test]
+fn a_micro_batch_that_fits_is_the_run_s() {
+    let Fixture { config, prepared, run, .. } = fixture::text();
+    let out = scratch("fit").join("run");
+    let chosen = run!("train", "--config", config, "--data", prepared, "--out", out, "--fit", "--device", "cpu").ok();
+    assert!(chosen.stderr.contains("train.micro_batch = 3"), "{}", chosen.stderr);
+    assert!(fs::read_to_string(out.join("config.toml")).unwrap().contains("\nmicro_batch = 3\n"));
+    // Choosing it has left nothing: the run is that of the fixture, whose micro-batch is the whole step.
+    let metrics = |run: &Path| fs::read(run.join("metrics.jsonl")).unwrap();
+    assert!(metrics(&out) == metrics(run), "other metrics");
+    run!("train", "--out", out, "--resume", "--device", "cpu").ok();
+}
+
+#[test]
+fn too_little_memory_names_what_needs_less() {
+    // With dropout, attention on a CPU takes the square of its units: terabytes in one piece, which nobody has.
+    let folder = scratch("shortage");
+    let config = write(
+        &folder,
+        "config.toml",
+        r#"
+[data]
+modality = "text"
+
+[model]
+context = 1048576
+dropout = 0.1
+
+[[model.level]]
+unit = 1
+n_embd = 8
+n_layer = 1
+n_head = 1
+
+[train]
+bytes_per_step = 2097152
+max_steps = 1
+dtype = "float32"
+"#,
+    );
+    let data = write(&folder, "book.txt", fixture::words(1, 3_000_000));
+    run!("train", "--config", config, "--data", data, "--out", folder.join("run"), "--device", "cpu").fails(
+        1,
+        &[
+            "a training step is out of memory",
+            "train.micro_batch=1 (it is 0: 2 sequences of 1048576 bytes)",
+            "--fit",
+            "train.stretch_bytes=1048576 (it is 0)",
+            "train.checkpoint_levels=[0]",
+            "can't allocate memory",
+        ],
+    );
+}
+
+#[test]
+fn every_start_of_a_run_is_written_down() {
+    let Fixture { config, prepared, .. } = fixture::text();
+    let out = scratch("environment").join("run");
+    let settings = ["train.deterministic=true", "train.float32_precision=\"high\""];
+    let begin = |force: &str| {
+        run!(
+            "train",
+            "--config",
+            config,
+            "--data",
+            prepared,
+            "--out",
+            out,
+            "--set",
+            settings[0],
+            "--set",
+            settings[1],
+            "--device",
+            "cpu",
+            force
+        )
+        .ok()
+    };
+    let starts = || -> Vec<Value> { serde_json::from_slice(&fs::read(out.join("environment.json")).unwrap()).unwrap() };
+    begin("--force");
+    run!("train", "--out", out, "--resume", "--device", "cpu").ok();
+    let found = starts();
+    assert_eq!(found.len(), 2);
+    assert_eq!((&found[0]["step"], &found[1]["step"]), (&json!(0), &json!(6)));
+    assert_eq!((&found[0]["device"], &found[0]["threads"]), (&json!("cpu"), &json!(1)));
+    assert_eq!(found[0]["megabyte"], env!("CARGO_PKG_VERSION"));
+    assert!(found[0]["rustc"].as_str().unwrap().starts_with("rustc 1."));
+    assert!(found[0]["libtorch"].as_str().unwrap().starts_with("2.11.0"));
+    assert!(found[0]["memory"].as_u64().unwrap() > 1 << 28);
+    let (started, again) = (found[0]["started"].as_str().unwrap(), found[1]["started"].as_str().unwrap());
+    assert!(started.len() == 20 && started.ends_with('Z') && started <= again, "{started} {again}");
+    assert!(found[1]["command"].as_array().unwrap().contains(&json!("--resume")));
+    let commit = found[0]["commit"].as_str().unwrap();
+    let hash = commit.strip_suffix("-dirty").unwrap_or(commit);
+    assert!(commit == "unknown" || hash.len() == 12 && hash.chars().all(|c| c.is_ascii_hexdigit()), "{commit}");
+    assert!(found[0]["cpu"]["model"].is_string() && found[0]["cpu"]["capability"].is_string());
+    assert!(found[0]["os"].as_str().unwrap().contains("linux"));
+
+    // Begun anew, it has one start; a damaged list is no reason not to go on.
+    begin("--force");
+    assert_eq!(starts().len(), 1);
+    fs::write(out.join("environment.json"), "[{").unwrap();
+    let resumed = run!("train", "--out", out, "--resume", "--device", "cpu").ok();
+    assert!(resumed.stderr.contains("environment.json"), "{}", resumed.stderr);
+    assert_eq!(starts().len(), 1);
+}
