@@ -14,9 +14,8 @@ use megabyte::config::DataConfig;
 use megabyte::data::Dataset;
 use megabyte::generate::SampleConfig;
 use megabyte::modality::Modality;
-use megabyte::model::Megabyte;
 use megabyte::train::memory::Footprint;
-use megabyte::train::{Dtype, Event, Metric, Observer, Optimizer, OptimizerKind, Schedule, TrainConfig, Trainer, fit};
+use megabyte::train::{Dtype, Event, Metric, Observer, OptimizerKind, Schedule, TrainConfig, Trainer, fit};
 use tch::{Device, Kind, Tensor};
 
 fn run_config() -> RunConfig {
