@@ -159,7 +159,7 @@ mod tests {
             format!("{:#}", data_config(modality, config, &settings).unwrap_err())
         };
         assert!(error(Some("text"), Some(&*config), "").contains("data.modality"));
-        assert!(error(Some("film"), None, "").contains("`film`"));
+        assert!(error(Some("film"), None, "").contains("\"film\""));
         assert!(error(None, None, "").contains("--modality"));
         assert!(error(Some("image"), None, "data.wdth=3").contains("wdth"));
         assert!(error(Some("image"), None, "train.lr=3").contains("train.lr"));
