@@ -1,5 +1,5 @@
 //! Muon: momentum whose matrices are made orthogonal before they are added (Jordan et al. 2024,
-//! https://kellerjordan.github.io/posts/muon), with updates as large as AdamW's (Liu et al. 2025, arXiv 2502.16982), so
+//! <https://kellerjordan.github.io/posts/muon>), with updates as large as AdamW's (Liu et al. 2025, arXiv 2502.16982), so
 //! that both share a learning rate and weight decay.
 //!
 //! Shapes: k matrices of one size, r rows and c columns.
