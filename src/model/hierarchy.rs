@@ -78,14 +78,16 @@ impl Megabyte {
         self.device
     }
 
-    /// Training leaves these levels as they are. An output matrix of its own belongs to the last level.
+    /// The level of a parameter, by its name: what is named for none belongs to the output, and so to the last.
+    pub(crate) fn level_of(&self, name: &str) -> usize {
+        let level = name.strip_prefix("level.").and_then(|rest| rest.split('.').next()?.parse().ok());
+        level.unwrap_or(self.config.levels.len() - 1)
+    }
+
+    /// Training leaves these levels as they are.
     pub fn hold(&self, levels: &[usize]) {
-        let last = self.config.levels.len() - 1;
-        for &l in levels {
-            self.params.set_trained(&format!("level.{l}."), false);
-            if l == last {
-                self.params.set_trained("output.", false);
-            }
+        for (_, tensor) in self.params.iter().filter(|(name, _)| levels.contains(&self.level_of(name))) {
+            let _ = tensor.set_requires_grad(false);
         }
     }
 

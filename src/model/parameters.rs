@@ -48,13 +48,6 @@ impl Parameters {
         tensor
     }
 
-    /// Whether training may change those whose name begins with `prefix`; all may be changed at first.
-    pub fn set_trained(&self, prefix: &str, trained: bool) {
-        for (_, tensor) in self.iter().filter(|(name, _)| name.starts_with(prefix)) {
-            let _ = tensor.set_requires_grad(trained);
-        }
-    }
-
     /// The type of all of them.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -72,13 +72,11 @@ fn gradients(model: &Megabyte) -> Vec<Vec<Tensor>> {
     by_level(model, |tensor| Some(tensor.grad()).filter(Tensor::defined))
 }
 
-/// What `of` gives of the parameters named `level.{l}.…`, by `l`; any other belongs to the output, and so to the last level.
+/// What `of` gives of the parameters, by their levels.
 fn by_level(model: &Megabyte, of: impl Fn(&Tensor) -> Option<Tensor>) -> Vec<Vec<Tensor>> {
     let mut levels: Vec<Vec<Tensor>> = model.config().levels.iter().map(|_| Vec::new()).collect();
-    let last = levels.len() - 1;
     for (name, tensor) in model.parameters().iter() {
-        let level = name.strip_prefix("level.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
-        levels[level.unwrap_or(last)].extend(of(tensor));
+        levels[model.level_of(name)].extend(of(tensor));
     }
     levels
 }
@@ -105,9 +103,7 @@ mod tests {
                     [[level]]\nunit = 1\nn_embd = 8\nn_layer = 1\nn_head = 2\n";
         let config: ModelConfig = toml::from_str(text).unwrap();
         let model = Megabyte::new(&config, Kind::Float, Device::Cpu, 1).unwrap();
-        for (_, tensor) in model.parameters().iter().filter(|(name, _)| frozen && name.starts_with("level.0.")) {
-            let _ = tensor.set_requires_grad(false);
-        }
+        model.hold(if frozen { &[0] } else { &[] });
         let symbols = (Tensor::arange(32, (Kind::Int64, Device::Cpu)) * 7).remainder(256).view([2, 16]);
         let logits = model.forward(&symbols, 0.0).unwrap();
         logits.view([-1, 256]).cross_entropy_for_logits(&symbols.view([-1])).backward();
