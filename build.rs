@@ -49,9 +49,10 @@ fn compile_shim(lib: &Path) {
         |path: &Path| fs::metadata(path).and_then(|data| data.modified()).unwrap_or_else(|_| SystemTime::now());
     let of_same_settings = fs::read_to_string(&stamp).is_ok_and(|text| text == settings);
     let made = changed(&stamp);
-    let sources = cpp_files();
-    let fresh =
-        sources.iter().chain([&PathBuf::from("build.rs"), &PathBuf::from(SHIM)]).all(|path| changed(path) < made);
+    let sources = files("cpp");
+    let headers = files("h");
+    let script = [PathBuf::from("build.rs"), PathBuf::from(SHIM)];
+    let fresh = sources.iter().chain(&headers).chain(&script).all(|path| changed(path) < made);
     if of_same_settings && fresh && out.join("libmegabyte_shim.a").is_file() {
         println!("cargo:rustc-link-lib=static=megabyte_shim");
         println!("cargo:rustc-link-search=native={}", out.display());
@@ -76,9 +77,10 @@ fn compile_shim(lib: &Path) {
     let _ = fs::write(stamp, settings);
 }
 
-fn cpp_files() -> Vec<PathBuf> {
+/// Those of the shim with this extension.
+fn files(extension: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(SHIM).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == "cpp")).collect();
+    let mut files: Vec<PathBuf> = entries.filter(|path| path.extension().is_some_and(|end| end == extension)).collect();
     files.sort();
     files
 }

@@ -21,20 +21,23 @@ fn small() -> ModelConfig {
     ModelConfig { levels: vec![level(8, 256, 4, 4), level(1, 128, 2, 2)], ..defaults }
 }
 
-/// The finest level's attention, 256 sequences of 8: ours beside libtorch's.
+/// Attention of the finest level and of the level above it: ours beside libtorch's.
 fn attention(c: &mut Criterion) {
-    let mut group = c.benchmark_group("attention of 256 x 2 heads x 8 units x 64, forward and backward");
-    for kind in [Kind::BFloat16, Kind::Float] {
-        let [q, k, v] = [0; 3].map(|_| Tensor::randn([256, 2, 8, 64], (kind, Device::Cpu)).set_requires_grad(true));
-        group.bench_function(BenchmarkId::new("short", format!("{kind:?}")), |b| {
-            b.iter(|| native::short_attention(&q, &k, &v, 1).expect("one shape").sum(Kind::Float).backward());
-        });
-        group.bench_function(BenchmarkId::new("libtorch", format!("{kind:?}")), |b| {
-            b.iter(|| {
-                let out = Tensor::scaled_dot_product_attention(&q, &k, &v, None::<&Tensor>, 0.0, true, None, false);
-                out.sum(Kind::Float).backward();
+    for shape @ [sequences, heads, units, width] in [[256, 2, 8, 64], [2, 4, 128, 64], [1, 8, 1024, 64]] {
+        let name = format!("attention of {sequences} x {heads} heads x {units} units x {width}, forward and backward");
+        let mut group = c.benchmark_group(name);
+        for kind in [Kind::BFloat16, Kind::Float] {
+            let [q, k, v] = [0; 3].map(|_| Tensor::randn(shape, (kind, Device::Cpu)).set_requires_grad(true));
+            group.bench_function(BenchmarkId::new("megabyte", format!("{kind:?}")), |b| {
+                b.iter(|| native::attention(&q, &k, &v, 1, None).expect("one shape").sum(Kind::Float).backward());
             });
-        });
+            group.bench_function(BenchmarkId::new("libtorch", format!("{kind:?}")), |b| {
+                b.iter(|| {
+                    let out = Tensor::scaled_dot_product_attention(&q, &k, &v, None::<&Tensor>, 0.0, true, None, false);
+                    out.sum(Kind::Float).backward();
+                });
+            });
+        }
     }
 }
 

@@ -103,21 +103,27 @@ impl Attention {
             (None, Reach::Before(before)) if pass.parents > 1 => {
                 let [tail_k, tail_v] = [&raw_k, &v].map(|x| x.narrow(2, n - before, before));
                 let tail_k = pass.rotary.map_or_else(|| tail_k.shallow_clone(), |rotary| rotary.apply(&tail_k, 0));
-                if pass.dropout == 0.0 && native::suits_short_attention(&q, before) {
+                if pass.dropout == 0.0 && native::suits_attention(&q, before, None) {
                     let (keys, values) = (behind(&tail_k, &k, pass.parents), behind(&tail_v, &v, pass.parents));
-                    native::short_attention(&q, &keys, &values, pass.parents).expect("shapes that suit")
+                    native::attention(&q, &keys, &values, pass.parents, None).expect("shapes that suit")
                 } else {
                     let mask = pass.mask(|| Tensor::ones([n, before + n], (Kind::Bool, x.device())).tril(before));
                     beside(&q, [&k, &v], [&tail_k, &tail_v], pass.parents, mask, pass.dropout)
                 }
             }
-            (None, Reach::Window(window)) if n > window => windowed(&q, &k, &v, window, pass),
+            (None, Reach::Window(window)) if n > window => {
+                if pass.dropout == 0.0 && native::suits_attention(&q, 0, Some(window)) {
+                    native::attention(&q, &k, &v, 1, Some(window)).expect("shapes that suit")
+                } else {
+                    windowed(&q, &k, &v, window, pass)
+                }
+            }
             (None, _) if queries < n => {
                 let mask = Tensor::ones([queries, n], (Kind::Bool, x.device())).tril(n - queries);
                 sdpa(&q, &k, &v, Some(&mask), pass.dropout, false)
             }
-            (None, _) if pass.dropout == 0.0 && native::suits_short_attention(&q, 0) => {
-                native::short_attention(&q, &k, &v, 1).expect("queries, keys and values have one shape")
+            (None, _) if pass.dropout == 0.0 && native::suits_attention(&q, 0, None) => {
+                native::attention(&q, &k, &v, 1, None).expect("queries, keys and values have one shape")
             }
             (None, _) => sdpa(&q, &k, &v, None, pass.dropout, n > 1),
         };

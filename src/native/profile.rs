@@ -115,13 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_for_short_attention_is_seen_there_and_back() {
+    fn this_projects_attention_is_seen_there_and_back() {
         let x = Tensor::ones([4, 2, 8, 16], (Kind::Float, Device::Cpu)).set_requires_grad(true);
         record(true).unwrap();
-        super::super::short_attention(&x, &x, &x, 1).unwrap().sum(Kind::Float).backward();
+        super::super::attention(&x, &x, &x, 1, None).unwrap().sum(Kind::Float).backward();
         record(false).unwrap();
         let rows = take();
-        for name in ["megabyte::short_attention", "megabyte::short_attention_backward"] {
+        for name in ["megabyte::attention", "megabyte::attention_backward"] {
             assert!(rows.iter().any(|row| row.name == name && row.calls == 1), "{name}: {rows:?}");
         }
     }

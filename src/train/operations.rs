@@ -44,7 +44,7 @@ const TABLE: [(Part, &str); 6] = [
         Part::Attention,
         "scaled_dot_product_attention _scaled_dot_product_flash_attention_for_cpu \
          _scaled_dot_product_flash_attention_for_cpu_backward _scaled_dot_product_attention_math \
-         short_attention short_attention_backward softmax _softmax _softmax_backward_data _safe_softmax \
+         attention attention_backward softmax _softmax _softmax_backward_data _safe_softmax \
          isneginf all scalar_tensor tril triu",
     ),
     (
@@ -139,7 +139,7 @@ mod tests {
         for (name, part) in [
             ("aten::mm", Part::Matrices),
             ("aten::_scaled_dot_product_flash_attention_for_cpu_backward", Part::Attention),
-            ("megabyte::short_attention_backward", Part::Attention),
+            ("megabyte::attention_backward", Part::Attention),
             ("aten::relu_", Part::Elementwise),
             ("aten::native_layer_norm_backward", Part::Elementwise),
             ("aten::embedding_dense_backward", Part::EmbeddingLoss),
