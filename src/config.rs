@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::data::matches;
 use crate::generate::SampleConfig;
 use crate::modality::{Layout, Limits, Modality};
 use crate::model::ModelConfig;
@@ -93,10 +94,13 @@ pub struct DataConfig {
 #[serde(deny_unknown_fields, default)]
 pub struct DataLimits {
     /// Most pixels of a picture, 1 or more.
+    #[schemars(range(min = 1))]
     pub max_pixels: u64,
     /// Most bytes of one document, once encoded; 1 or more.
+    #[schemars(range(min = 1))]
     pub max_document: u64,
     /// How many times its size an archive may become, beyond its first 64 MiB; 1 or more.
+    #[schemars(range(min = 1))]
     pub max_expansion: u64,
 }
 
@@ -188,6 +192,12 @@ impl DataConfig {
             return Err(Error::config("data.flip", format!("is for pictures, not for {}", layout.modality())));
         }
         self.limits.validate()?;
+        for (key, patterns) in [("data.include", &self.include), ("data.exclude", &self.exclude)] {
+            matches(key, patterns)?;
+        }
+        for source in &self.sources {
+            check_name(source, "data.sources")?;
+        }
         self.check_sheet()
     }
 
@@ -220,6 +230,9 @@ impl RunConfig {
         self.model.validate()?;
         self.train.validate(&self.model)?;
         self.sample.validate()?;
+        if let Some(other) = &self.train.init_from {
+            check_name(other, "train.init_from")?;
+        }
         let mut ends = false;
         for (part, data) in self.data.parts().enumerate() {
             data.validate(&self.model).map_err(|error| match (part, error) {
@@ -243,5 +256,13 @@ impl RunConfig {
             return Err(Error::config("model.vocab", reason));
         }
         Ok(())
+    }
+}
+
+/// A path can be written to the run's configuration only where it is text.
+fn check_name(path: &Path, key: &str) -> Result<()> {
+    match path.to_str() {
+        Some(_) => Ok(()),
+        None => Err(Error::config(key, format!("has a name that is not UTF-8: rename {}", path.display()))),
     }
 }

@@ -6,7 +6,7 @@ mod common;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use common::models::hierarchy;
 use megabyte::RunConfig;
@@ -14,8 +14,10 @@ use megabyte::config::DataConfig;
 use megabyte::data::Dataset;
 use megabyte::generate::SampleConfig;
 use megabyte::modality::Modality;
+use megabyte::model::Megabyte;
 use megabyte::train::memory::Footprint;
-use megabyte::train::{Dtype, Event, Metric, Observer, OptimizerKind, Schedule, TrainConfig, Trainer, fit};
+use megabyte::train::{Dtype, Event, Metric, Observer, OptimizerKind, Schedule, TrainConfig, Trainer, batches, fit};
+use serde_json::Value;
 use tch::{Device, Kind, Tensor};
 
 fn run_config() -> RunConfig {
@@ -166,8 +168,54 @@ fn so_does_one_with_muon_averages_frozen_levels_and_sudden_rises() {
     config.train.spike_sigma = 2.0;
     let files = ["checkpoints/latest/optimizer.safetensors", "checkpoints/latest/raw.safetensors"];
     let metrics = resumed_equals_whole(&config, &train, &[57, 1, 30, 4, 40], &files);
-    let spikes = metrics.lines().filter(|line| line.contains("\"spike\"")).count();
-    assert!(spikes >= 2, "{metrics}");
+    let spikes: Vec<Value> = metrics
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter(|line: &Value| line["kind"] == "spike")
+        .collect();
+    assert!(spikes.len() >= 2, "{metrics}");
+    // The batches of the highest rise are of there.
+    let rise = |spike: &Value| spike["bits_per_byte"].as_f64().unwrap() - spike["mean"].as_f64().unwrap();
+    let highest = spikes.iter().max_by(|a, b| rise(a).total_cmp(&rise(b))).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("train.txt"), &train).unwrap();
+    let batches = batches(&config, &[Arc::new(dataset(folder.path(), "train.txt", 1, 0))]).unwrap();
+    let number = |i: usize| highest["batches"][i].as_u64().unwrap();
+    assert_eq!(number(1) - number(0) + 1, config.train.micro_batches(&config.model) as u64);
+    assert_eq!(number(0) / 2 + 1, highest["step"].as_u64().unwrap());
+    let mut rows = (number(0)..=number(1)).flat_map(|number| {
+        let (which, index) = batches.place(number);
+        batches.sampler(which).origins(index).unwrap()
+    });
+    assert!(rows.any(|origin| origin.byte < 7400 && origin.byte + 64 > 7000), "{highest}");
+}
+
+#[test]
+fn micro_batches_add_up_to_the_step() {
+    let _alone = alone();
+    let root = tempfile::tempdir().unwrap();
+    let after_three_steps = |micro_batch: usize| {
+        let mut config = run_config();
+        config.model.dropout = 0.0;
+        config.train = TrainConfig { micro_batch, max_steps: 3, dtype: Dtype::Float32, ..config.train };
+        let run = root.path().join(micro_batch.to_string());
+        train_as(&config, &run, root.path(), None, false);
+        tensors(&run, "checkpoints/latest/model.safetensors")
+    };
+    let whole = after_three_steps(8);
+    for micro_batch in [1, 2, 4] {
+        for (name, tensor) in after_three_steps(micro_batch) {
+            // Adam divides by the size of a gradient, so that roundings of tiny ones show.
+            let difference = f64::try_from((&tensor - &whole[&name]).abs().max()).unwrap();
+            assert!(difference < 1e-4, "{micro_batch} a pass: {name} differs by {difference:e}");
+        }
+    }
+    let begun = Megabyte::new(&run_config().model, Kind::Float, Device::Cpu, 0).unwrap();
+    let (_, table) = begun.parameters().iter().find(|(name, _)| *name == "level.1.byte_embedding").unwrap();
+    assert!(
+        f64::try_from((table - &whole["level.1.byte_embedding"]).abs().max()).unwrap() > 1e-3,
+        "nothing was learned"
+    );
 }
 
 /// Schedule `wsd` goes down over the last 8 steps.

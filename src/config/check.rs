@@ -10,6 +10,22 @@ use crate::{Error, Result};
 const ALIKE: f64 = 0.8;
 const ALIKE_ELSEWHERE: f64 = 0.9;
 
+/// What other programs call some of the keys.
+const KNOWN_AS: [(&str, &[&str]); 12] = [
+    ("lr", &["learning_rate", "max_lr", "base_lr"]),
+    ("max_steps", &["steps", "iterations", "max_iters", "num_steps", "train_steps", "epochs"]),
+    ("warmup_steps", &["warmup", "warmup_iters"]),
+    ("bytes_per_step", &["batch_size", "global_batch_size", "batch", "tokens_per_step"]),
+    ("micro_batch", &["micro_batch_size", "device_batch_size", "gradient_accumulation_steps"]),
+    ("clip", &["grad_clip", "gradient_clip", "max_grad_norm"]),
+    ("dtype", &["precision", "amp"]),
+    ("context", &["seq_len", "sequence_length", "block_size", "max_seq_len", "context_length"]),
+    ("unit", &["patch_size", "patch"]),
+    ("n_embd", &["dim", "d_model", "hidden_size", "width"]),
+    ("n_layer", &["depth", "layers", "num_layers"]),
+    ("n_head", &["heads", "num_heads"]),
+];
+
 /// Checks a configuration; the error names the first dotted key that can't be read, and what may have been meant.
 pub(super) fn whole(table: &Table) -> Result<()> {
     section(table, &root().iter().collect::<Vec<_>>(), "")
@@ -83,8 +99,9 @@ fn check(value: &Value, kind: &Kind, path: &str) -> Result<()> {
         (Kind::Switch, Value::Boolean(_)) => true,
         (Kind::Text, Value::String(_)) => true,
         (Kind::Choice(choices), Value::String(name)) => choices.iter().any(|(choice, _)| choice == name),
-        (Kind::List(inner, count), Value::Array(items)) => {
-            count.is_none_or(|count| items.len() == count) && items.iter().all(|item| check(item, inner, path).is_ok())
+        (Kind::List(inner, count), Value::Array(items)) if count.is_none_or(|count| items.len() == count) => {
+            let mut items = items.iter().enumerate();
+            return items.try_for_each(|(index, item)| check(item, inner, &format!("{path}.{index}")));
         }
         (Kind::Either(kinds), _) => kinds.iter().any(|kind| check(value, kind, path).is_ok()),
         (Kind::Any, _) => true,
@@ -134,14 +151,18 @@ fn unknown(name: &str, dotted: &str, table: &Table, keys: &[&Key], path: &str) -
     if !exactly.is_empty() {
         return Error::config(dotted, format!("{said}; it belongs elsewhere: {}", any_of(&exactly)));
     }
-    // A wrong name in the right place, or in another one.
+    // The name that it has elsewhere, or a wrong name, in the right place or in another one.
+    let known_as = KNOWN_AS.iter().find(|(_, others)| others.contains(&name)).and_then(|(key, _)| {
+        let here = keys.iter().any(|other| other.name == *key && !path.is_empty()).then(|| format!("{path}.{key}"));
+        here.or_else(|| everywhere.iter().find(|dotted| dotted.rsplit('.').next() == Some(key)).cloned())
+    });
     let near = nearest(name, keys.iter().map(|key| key.name.as_str()), ALIKE).map(|near| match path {
         "" => near.to_owned(),
         _ => format!("{path}.{near}"),
     });
     let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
     let lasts: Vec<String> = everywhere.iter().map(|key| last(key)).collect();
-    let near = near.or_else(|| {
+    let near = known_as.or(near).or_else(|| {
         let near = nearest(name, lasts.iter().map(String::as_str), ALIKE_ELSEWHERE)?;
         everywhere.iter().find(|key| last(key) == near).cloned()
     });

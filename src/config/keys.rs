@@ -163,7 +163,8 @@ impl Kind {
             Kind::Section(_) => "a section".to_owned(),
             Kind::Sections(_) => "tables in double brackets".to_owned(),
             // What the type alone allows says less than the text.
-            Kind::Whole(_, most) if *most >= u32::MAX.into() => "a whole number".to_owned(),
+            Kind::Whole(..=0, most) if *most >= u32::MAX.into() => "a whole number".to_owned(),
+            Kind::Whole(least, i64::MAX) => format!("a whole number, {least} or more"),
             Kind::Whole(least, most) => format!("a whole number, {least} to {most}"),
             Kind::Number => "a number".to_owned(),
             Kind::Switch => "`true` or `false`".to_owned(),
@@ -264,11 +265,12 @@ fn kind_of(schema: &Value, types: &Value) -> (Kind, bool) {
     };
     let kind = match name {
         Some("integer") => {
-            let most = match schema["format"].as_str() {
+            let of_type = match schema["format"].as_str() {
                 Some("uint8") => u8::MAX.into(),
                 Some("uint32") => u32::MAX.into(),
-                _ => schema["maximum"].as_i64().unwrap_or(i64::MAX),
+                _ => i64::MAX,
             };
+            let most = schema["maximum"].as_i64().unwrap_or(of_type);
             Kind::Whole(schema["minimum"].as_i64().unwrap_or(i64::MIN), most)
         }
         Some("number") => Kind::Number,

@@ -67,9 +67,11 @@ pub struct LevelConfig {
     pub unit: usize,
     /// Width, 1 to 65536: a multiple of `n_head`, of `unit` (unless `embedding = "linear"`) and of the number of
     /// children of a unit (unless `projection = "linear"`).
+    #[schemars(range(min = 1, max = 65_536))]
     pub n_embd: usize,
     /// Transformer blocks, 1 to 1024. 0 at the first level: no global model, patches hear of each other through
     /// `cross_patch` at most; 0 at the last: no local model, the bytes of a patch follow from the patches before alone.
+    #[schemars(range(max = 1024))]
     pub n_layer: usize,
     /// Attention heads, 1 or more; divides `n_embd`.
     pub n_head: usize,

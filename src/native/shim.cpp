@@ -101,6 +101,15 @@ char *mb_histogram(at::Tensor *const *tensors, size_t n, double *low, double *hi
     *low = range[0].item<double>(), *high = -range[1].item<double>();
     if (!std::isfinite(*low) || !std::isfinite(*high)) return;
     if (*low == *high) *low -= 0.5, *high += 0.5;
+    // On CUDA threads add ones in any order, which libtorch refuses where bits have to repeat; sums of ones do.
+    auto &context = at::globalContext();
+    const bool strict = context.deterministicAlgorithms(), warns = context.deterministicAlgorithmsWarnOnly();
+    struct Restore {
+      at::Context &context;
+      bool strict, warns;
+      ~Restore() { context.setDeterministicAlgorithms(strict, warns); }
+    } restore{context, strict, warns};
+    context.setDeterministicAlgorithms(false, warns);
     for (size_t i = 0; i < n; i++) {
       // It counts in the tensor's type: float32 is exact up to 2^24.
       for (auto &part : tensors[i]->flatten().split(1 << 24))

@@ -137,13 +137,13 @@ impl Run {
 
     /// Minutes of training when `step` was reached, between the lines of `speed.jsonl` linearly. None after the last.
     pub fn minutes_at(&self, step: u64) -> Option<f64> {
-        let after = self.speed.iter().position(|point| point.step >= step)?;
+        let after = self.speed.partition_point(|point| point.step < step);
+        let SpeedPoint { step: step1, seconds: seconds1, .. } = self.speed.get(after)?;
         let (step0, seconds0) = match after.checked_sub(1) {
             Some(before) => (self.speed[before].step, self.speed[before].seconds),
             None => (0, 0.0),
         };
-        let SpeedPoint { step: step1, seconds: seconds1, .. } = self.speed[after];
-        let part = if step1 == step0 { 1.0 } else { (step - step0) as f64 / (step1 - step0) as f64 };
+        let part = if *step1 == step0 { 1.0 } else { (step - step0) as f64 / (step1 - step0) as f64 };
         Some((seconds0 + part * (seconds1 - seconds0)) / 60.0)
     }
 }

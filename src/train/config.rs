@@ -86,6 +86,7 @@ pub enum Schedule {
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
     /// Optimizer steps, 1 or more.
+    #[schemars(range(min = 1))]
     pub max_steps: u64,
     /// The run also ends after this many minutes of training, and the schedule with it; 0: no limit. What comes out
     /// then depends on the machine's speed.
@@ -148,6 +149,7 @@ pub struct TrainConfig {
     /// Decides initial weights, data order and dropout.
     pub seed: u64,
     /// Steps between lines of metrics, 1 or more.
+    #[schemars(range(min = 1))]
     pub log_every: u64,
     /// Steps between evaluations on the valid split; 0: only at the end.
     pub eval_every: u64,
@@ -156,10 +158,12 @@ pub struct TrainConfig {
     /// Steps between checkpoints; 0: only at the end. A new best one is saved too.
     pub checkpoint_every: u64,
     /// Newest checkpoints that are kept, 1 or more; the best one stays as well.
+    #[schemars(range(min = 1))]
     pub keep_checkpoints: usize,
     /// Steps between samples; 0: never.
     pub sample_every: u64,
     /// Threads that read batches ahead, 1 to 64.
+    #[schemars(range(min = 1, max = 64))]
     pub loader_threads: usize,
 }
 

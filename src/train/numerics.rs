@@ -34,9 +34,8 @@ mod tests {
 
     #[test]
     fn libtorch_does_what_the_keys_say() {
-        for (precision, deterministic) in
-            [(Precision::High, true), (Precision::Medium, false), (Precision::Highest, false)]
-        {
+        // Not medium: other tests compute at the same time, and it changes what a CPU does too.
+        for (precision, deterministic) in [(Precision::High, true), (Precision::Highest, false)] {
             let config = TrainConfig { float32_precision: precision, deterministic, ..TrainConfig::default() };
             apply(&config, Device::Cpu).unwrap();
             assert_eq!(native::float32_precision().unwrap(), precision as usize);

@@ -25,7 +25,7 @@ fn values_out_of_range_name_the_dotted_key() {
     let folder = scratch("ranges");
     let text = [
         ("train.max_steps=0", "1 or more"),
-        ("train.max_steps=-5", "0 or more"),
+        ("train.max_steps=-5", "1 or more"),
         ("train.max_steps=2.5", "a whole number"),
         ("train.max_minutes=-1", "0 or more"),
         ("train.max_minutes=inf", "0 or more"),
@@ -37,7 +37,7 @@ fn values_out_of_range_name_the_dotted_key() {
         ("train.stretch_bytes=-1", "0 or more"),
         ("train.stretch_bytes=1.5", "a whole number"),
         ("train.checkpoint_levels=[2]", "levels 0 to 1"),
-        ("train.checkpoint_levels=[-1]", "a list, each a whole number"),
+        ("train.checkpoint_levels=[0, -1]", "levels.1` is -1, allowed is 0 or more"),
         ("train.lr=-1", "above 0"),
         ("train.lr=nan", "above 0"),
         ("train.lr=inf", "above 0"),
@@ -57,13 +57,15 @@ fn values_out_of_range_name_the_dotted_key() {
         ("train.freeze_levels=[2]", "levels 0 to 1"),
         ("train.seed=-1", "0 or more"),
         ("train.log_every=0", "1 or more"),
-        ("train.log_every=-10", "0 or more"),
+        ("train.log_every=-10", "1 or more"),
         ("train.eval_every=-1", "0 or more"),
         ("train.eval_bytes=-1", "0 or more"),
         ("train.checkpoint_every=-1", "0 or more"),
         ("train.keep_checkpoints=0", "1 or more"),
+        ("train.keep_checkpoints=-2", "1 or more"),
         ("train.sample_every=-1", "0 or more"),
         ("train.loader_threads=0", "1 to 64"),
+        ("train.loader_threads=-1", "1 to 64"),
         ("train.loader_threads=65", "1 to 64"),
         ("model.vocab=300", "256"),
         ("model.vocab=-1", "0 or more"),
@@ -83,6 +85,7 @@ fn values_out_of_range_name_the_dotted_key() {
         ("model.latents=2", "is for one level"),
         ("model.level.0.unit=0", "1 or more"),
         ("model.level.0.n_embd=0", "1 to 65536"),
+        ("model.level.0.n_embd=-1", "1 to 65536"),
         ("model.level.0.n_embd=65540", "1 to 65536"),
         ("model.level.0.n_layer=1025", "0 to 1024"),
         ("model.level.0.n_head=3", "divide n_embd, 8"),
@@ -96,9 +99,12 @@ fn values_out_of_range_name_the_dotted_key() {
         ("data.weight=0", "above 0"),
         ("data.sheet=[0, 4]", "above 0"),
         ("data.sheet=[4]", "a list of 2"),
+        ("data.sheet=[-1, 4]", "sheet.0` is -1, allowed is 0 to"),
+        ("data.include=[\"a[\"]", "has a pattern that can't be read"),
+        ("data.exclude=[\"{\"]", "has a pattern that can't be read"),
         ("data.limits.max_pixels=0", "1 or more"),
         ("data.limits.max_document=0", "1 or more"),
-        ("data.limits.max_expansion=-1", "0 or more"),
+        ("data.limits.max_expansion=-1", "1 or more"),
         ("sample.temperature=-1", "0 or more"),
         ("sample.top_k=-1", "0 or more"),
         ("sample.top_p=0", "above 0 to 1"),
@@ -109,14 +115,14 @@ fn values_out_of_range_name_the_dotted_key() {
         ("model.context=96", "which it must be or divide"),
         ("model.vocab=257", "use 256"),
         ("data.width=0", "1 to 8192"),
-        ("data.width=-4", "0 or more"),
+        ("data.width=-4", "1 to 8192"),
         ("data.height=8193", "1 to 8192"),
         ("data.patch=3", "must divide 4 x 4"),
         ("data.background=[0, 0, 256]", "0 to 255"),
     ];
     let audio = [
         ("data.rate=5", "1000 to 384000"),
-        ("data.rate=4294967296", "0 to 4294967295"),
+        ("data.rate=4294967296", "1000 to 384000"),
         ("data.trim_db=1", "-120 to 0"),
         ("data.channels=2", "\"mono\" or \"stereo\""),
     ];
@@ -125,7 +131,7 @@ fn values_out_of_range_name_the_dotted_key() {
     {
         for (set, range) in cases {
             let key = set.split_once('=').unwrap().0;
-            refused(config, &[set], &[&format!("`{key}` "), range]);
+            refused(config, &[set], &[&format!("`{key}"), range]);
         }
     }
     refused(
@@ -153,7 +159,15 @@ fn unknown_keys_are_told_with_what_may_be_meant() {
     let text = fs::read_to_string(&fixture::text().config).unwrap();
     let image = fs::read_to_string(&fixture::image().config).unwrap();
     let cases = [
-        (text.replace("lr = ", "learning_rate = "), ["line 25", "`train.learning_rate`", "[train], which has", "`lr`"]),
+        (
+            text.replace("lr = ", "learning_rate = "),
+            ["line 25", "`train.learning_rate`", "no key of [train]", "mean `train.lr`?"],
+        ),
+        (text.replace("lr = ", "zeta = "), ["line 25", "`train.zeta`", "[train], which has", "`lr`"]),
+        (
+            text.replacen("n_embd = ", "dim = ", 1),
+            ["line 12", "0.dim`", "[[model.level]]", "mean `model.level.0.n_embd`?"],
+        ),
         (text.replace("warmup_steps", "warmup"), ["line 26", "`train.warmup`", "did you mean", "`train.warmup_steps`"]),
         (text.replacen("n_layer = ", "n_layers = ", 1), ["line 13", "n_layers`", "[[model.level]]", "0.n_layer`"]),
         (text.replace("[train]", "[training]"), ["line 22", "`training`", "the top", "did you mean `train`?"]),

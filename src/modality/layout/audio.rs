@@ -46,6 +46,7 @@ impl AudioChannels {
 #[serde(deny_unknown_fields, default)]
 pub struct AudioLayout {
     /// Frames (samples of one channel) a second, 1000 to 384000; other rates are resampled.
+    #[schemars(range(min = 1000, max = 384_000))]
     pub rate: u32,
     /// The channels.
     pub channels: AudioChannels,

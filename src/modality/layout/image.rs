@@ -69,8 +69,10 @@ pub enum Filter {
 #[schemars(transform = add_size)]
 pub struct ImageLayout {
     /// Width in pixels, 1 to 8192; pictures are scaled to it.
+    #[schemars(range(min = 1, max = 8192))]
     pub width: usize,
     /// Height in pixels, 1 to 8192.
+    #[schemars(range(min = 1, max = 8192))]
     pub height: usize,
     /// Bytes of a pixel.
     pub channels: Channels,

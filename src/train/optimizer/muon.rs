@@ -20,7 +20,8 @@ const UPDATE_RMS: f64 = 0.2;
 
 /// Whether a parameter is a matrix between hidden states.
 pub fn suits(param: &Param) -> bool {
-    let hidden = param.name.contains(".block.") || param.name.ends_with(".from_parent");
+    let inside = [".block.", ".cross."].iter().any(|part| param.name.contains(part));
+    let hidden = inside || param.name.ends_with(".from_parent");
     hidden && param.tensor.dim() == 2
 }
 
