@@ -219,7 +219,7 @@ fn unknown_keys_are_told_with_what_may_be_meant() {
     // The same by --set.
     let config = write(&folder, "config.toml", &text);
     for (set, words) in [
-        ("train.learning_rate=1", ["train.learning_rate", "`lr`"]),
+        ("train.learning_rate=1", ["`train.learning_rate`", "`train.lr`"]),
         ("train.warmup=1", ["`train.warmup`", "did you mean `train.warmup_steps`?"]),
         ("train.lr=fast", ["`train.lr` is \"fast\"", "a number"]),
         ("trian.lr=1", ["`trian`", "did you mean `train`?"]),
