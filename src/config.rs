@@ -193,7 +193,7 @@ impl DataConfig {
         }
         self.limits.validate()?;
         for (key, patterns) in [("data.include", &self.include), ("data.exclude", &self.exclude)] {
-            matches(key, patterns)?;
+            let _can_be_read = matches(key, patterns)?;
         }
         for source in &self.sources {
             check_name(source, "data.sources")?;

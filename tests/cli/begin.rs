@@ -113,6 +113,12 @@ fn what_a_batch_was_of_is_shown_and_written() {
         run!("inspect", fixture.run, "--batch", "3").ok();
     }
     run!("inspect", fixture::text().prepared, "--batch", "3").fails(2, &["--batch", "run"]);
+    // Of other data the batches are others.
+    let other = scratch("batch-other");
+    std::fs::create_dir_all(other.join("checkpoints/latest")).unwrap();
+    std::fs::copy(fixture::text().run.join("config.toml"), other.join("config.toml")).unwrap();
+    std::fs::write(other.join("checkpoints/latest/state.json"), r#"{"data": ["of another run"]}"#).unwrap();
+    run!("inspect", other, "--batch", "3").fails(1, &["batch-other", "other data"]);
 }
 
 /// A learning rate at which every weight is gone after a step.

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use megabyte::RunConfig;
 use megabyte::data::{self, Dataset, Split};
 use megabyte::progress::Progress;
 use megabyte::train::batches;
-use serde_json::json;
+use megabyte::{Error, RunConfig};
+use serde_json::{Value, json};
 
 use super::Report;
 use crate::cli::InspectArgs;
@@ -19,6 +19,7 @@ pub(super) fn inspect(run: &Path, number: u64, args: &InspectArgs, progress: &dy
     for part in config.data.parts() {
         train.push(Arc::new(Dataset::open(&data::prepared(&part.sources, part, progress)?, Some(Split::Train))?));
     }
+    check_data(run, &train)?;
     let batches = batches(&config, &train)?;
     let (which, index) = batches.place(number);
     let sampler = batches.sampler(which);
@@ -28,7 +29,9 @@ pub(super) fn inspect(run: &Path, number: u64, args: &InspectArgs, progress: &dy
     let mut report = Report::new("batch", run);
     report.set("batch", number);
     report.line("batch", number);
-    report.line("step", number / config.train.micro_batches(&config.model) as u64 + 1);
+    let step = number / config.train.micro_batches(&config.model) as u64 + 1;
+    report.set("step", step);
+    report.line("step", step);
     report.layout(dataset.layout());
     let mut rows = Vec::new();
     for (row, origin) in sampler.origins(index)?.into_iter().enumerate() {
@@ -62,4 +65,17 @@ pub(super) fn inspect(run: &Path, number: u64, args: &InspectArgs, progress: &dy
         report.line("samples", folder.display());
     }
     Ok(report)
+}
+
+/// Refuses data that is another than what the run's latest checkpoint was trained on: its batches are others.
+fn check_data(run: &Path, train: &[Arc<Dataset>]) -> anyhow::Result<()> {
+    // A run without a checkpoint has written down nothing of its data.
+    let Ok(state) = std::fs::read(run.join("checkpoints/latest/state.json")) else { return Ok(()) };
+    let state: Value = serde_json::from_slice(&state).unwrap_or_default();
+    let now: Vec<String> = train.iter().map(|dataset| dataset.fingerprint()).collect();
+    if state["data"].is_array() && state["data"] != json!(now) {
+        let reason = "was trained on other data than its sources hold now: bring these back to what they were";
+        return Err(Error::file(run, reason).into());
+    }
+    Ok(())
 }

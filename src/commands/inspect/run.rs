@@ -19,7 +19,8 @@ pub(super) fn inspect(folder: &Path) -> anyhow::Result<Report> {
     let mut metrics = latest(&folder.join("metrics.jsonl"))?;
     metrics.extend(latest(&folder.join("speed.jsonl"))?);
     for (kind, line) in &metrics {
-        let numbers = line.as_object().into_iter().flatten().filter(|(_, value)| value.is_number());
+        let said = |key: &str, value: &Value| value.is_number() || key == "batches";
+        let numbers = line.as_object().into_iter().flatten().filter(|(key, value)| said(key, value));
         let numbers: Vec<_> = numbers.map(|(key, value)| format!("{key} {value}")).collect();
         report.line(kind, numbers.join(", "));
     }
