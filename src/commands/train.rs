@@ -297,7 +297,7 @@ struct Watch {
 impl Watch {
     fn new(live: bool, config: &RunConfig, step: u64) -> Self {
         let bar = live.then(|| {
-            let style = ProgressStyle::with_template("{bar:20} {msg}").expect("the template is well-formed");
+            let style = ProgressStyle::with_template("{bar:10} {wide_msg}").expect("the template is well-formed");
             ProgressBar::new(config.train.max_steps).with_style(style).with_position(step)
         });
         let TrainConfig { max_steps, max_minutes, .. } = config.train;
@@ -327,15 +327,17 @@ impl Observer for Watch {
                 if self.max_minutes > 0.0 {
                     left = left.min(self.max_minutes * 60.0 - speed.seconds);
                 }
+                // The first ones are those that a narrow terminal shows.
                 let line = format!(
-                    "step {step}/{}  {:.1} MB  {smooth:.4} bits/byte  lr {lr:.2e}  grad {grad_norm:.2}  {}  MFU {:.0} %  wait {:.1} %  mem {}  {} left",
+                    "step {step}/{}  {smooth:.4} bits/byte  {} left  {}  lr {lr:.2e}  grad {grad_norm:.2}  {:.1} MB  \
+                     MFU {:.0} %  wait {:.1} %  mem {}",
                     self.max_steps,
-                    *bytes as f64 / 1e6,
+                    duration(left),
                     output::rate(speed.bytes_per_second),
+                    *bytes as f64 / 1e6,
                     speed.mfu * 100.0,
                     speed.data_wait * 100.0,
-                    memory::human(speed.memory),
-                    duration(left)
+                    memory::human(speed.memory)
                 );
                 match &self.bar {
                     Some(bar) => {

@@ -55,6 +55,30 @@ fn progress_that_nobody_reads_stops_no_work() {
     assert_eq!(child.wait().unwrap().code(), Some(1));
 }
 
+/// What a run shows on a terminal of so many columns.
+fn on_a_terminal(columns: &str) -> String {
+    let Fixture { config, prepared, .. } = fixture::text();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(root.join(".venv/bin/python"));
+    command.envs(fixture::environment()).arg(root.join("tests/reference/terminal.py")).arg(columns);
+    command.arg(env!("CARGO_BIN_EXE_megabyte")).args(["train", "--device", "cpu", "--config"]).arg(config);
+    command.arg("--data").arg(prepared).arg("--out").arg(scratch(&format!("terminal-{columns}")).join("run"));
+    Outcome::from(command.output().unwrap()).ok().stdout
+}
+
+#[test]
+fn a_terminal_has_one_live_line_that_fits() {
+    let wide = on_a_terminal("200");
+    let live = wide.split(['\r', '\n']).find(|line| line.contains("bits/byte")).unwrap_or_else(|| panic!("{wide}"));
+    let words = ["bits/byte", "left", "B/s", "lr ", "grad ", "MB", "MFU ", "wait ", "mem "];
+    assert!(words.iter().all(|word| live.contains(word)), "{live}");
+    let narrow = on_a_terminal("60");
+    // Without the control sequences of the terminal.
+    let live: Vec<&str> = narrow.split(['\r', '\n', '\x1b']).filter(|line| line.contains("bits/byte")).collect();
+    assert!(!live.is_empty() && live.iter().all(|line| line.chars().count() <= 60 + 4), "{live:?}");
+    assert!(live.iter().any(|line| line.contains("left")), "{live:?}");
+}
+
 #[test]
 fn a_profile_of_training_adds_up_to_the_step() {
     let Fixture { config, .. } = fixture::text();
