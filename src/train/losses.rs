@@ -74,7 +74,7 @@ impl Losses {
             if !finite || !nats.is_finite() {
                 state.skipped += 1;
                 state.skipped_in_a_row += 1;
-                // Beyond it the run ends: which steps these were.
+                // The run ends here, so that the steps after it are not looked at.
                 if config.max_skipped > 0 && state.skipped_in_a_row >= config.max_skipped {
                     break;
                 }
@@ -95,8 +95,12 @@ impl Losses {
                 }
             }
         }
-        self.waiting.clear();
         Ok(())
+    }
+
+    /// Whether rises were found that are not taken yet.
+    pub fn has_spikes(&self) -> bool {
+        !self.spikes.is_empty()
     }
 
     /// The rises that were found and not taken yet.
