@@ -81,6 +81,7 @@ impl Losses {
                 continue;
             }
             state.skipped_in_a_row = 0;
+            state.last_taken = step.step;
             state.interval_nats += nats;
             state.interval_bytes += step.symbols;
             if config.spike_sigma > 0.0 {
@@ -145,7 +146,7 @@ mod tests {
             add(&mut losses, step, nats, finite);
         }
         losses.settle(&config, &mut state).unwrap();
-        assert_eq!((state.skipped, state.skipped_in_a_row), (2, 0));
+        assert_eq!((state.skipped, state.skipped_in_a_row, state.last_taken), (2, 0, 4));
         assert_eq!((state.interval_nats, state.interval_bytes), (50.0, 20));
         // What comes after the steps that end a run is not looked at.
         for step in 5..9 {

@@ -74,6 +74,9 @@ pub struct State {
     /// Those of them since the last step that was none.
     #[serde(default)]
     pub skipped_in_a_row: u64,
+    /// The last step that was not skipped.
+    #[serde(default)]
+    pub last_taken: u64,
     /// The losses so far, of which a sudden rise stands out.
     #[serde(default)]
     pub course: Course,

@@ -104,7 +104,7 @@ impl Trainer {
             }
         };
         // Its weights are those of which the first of the last steps was skipped.
-        let doubtful = self.state.skipped_in_a_row > 0 && step + self.state.skipped_in_a_row == self.state.step;
+        let doubtful = self.state.skipped_in_a_row > 0 && step == self.state.last_taken;
         if let Some((_, before)) = self.checkpoints.good(step).filter(|_| doubtful) {
             text.push_str(&format!(
                 "; where its next step is skipped too, move it away, and --resume goes on from {}",
