@@ -185,13 +185,13 @@ fn so_does_one_that_logs_rarely() {
     assert!(metrics.lines().filter(|line| line.contains("\"spike\"")).count() >= 2, "{metrics}");
 }
 
-/// Replaces a number in the state of the latest checkpoint, and the file's sum.
-fn set_state(run: &Path, key: &str, value: u64) {
+/// Replaces a value in the state of the latest checkpoint, and the file's sum.
+fn set_state(run: &Path, key: &str, value: serde_json::Value) {
     let latest = run.join("checkpoints/latest");
     let read =
         |name: &str| -> serde_json::Value { serde_json::from_slice(&fs::read(latest.join(name)).unwrap()).unwrap() };
     let (mut state, mut sums) = (read("state.json"), read("checksums.json"));
-    state[key] = value.into();
+    state[key] = value;
     let text = state.to_string();
     sums["state.json"] = format!("{:08x}", crc32c::crc32c(text.as_bytes())).into();
     fs::write(latest.join("state.json"), text).unwrap();
@@ -207,7 +207,7 @@ fn skipped_steps_are_counted_across_a_resume() {
     config.train.max_skipped = 4;
     train_as(&config, &run, root.path(), Some(10), false);
     for (key, value) in [("skipped", 5), ("skipped_in_a_row", 3), ("last_taken", 7)] {
-        set_state(&run, key, value);
+        set_state(&run, key, value.into());
     }
     let mut broken = trainer(&config, &run, root.path(), true).unwrap();
     let (_, table) = broken.model().parameters().iter().find(|(name, _)| *name == "level.1.byte_embedding").unwrap();
@@ -220,6 +220,25 @@ fn skipped_steps_are_counted_across_a_resume() {
     train_as(&config, &run, root.path(), None, true);
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     assert!(text.lines().rev().find(|line| line.contains("\"train\"")).unwrap().contains("\"skipped\":5"), "{text}");
+}
+
+/// A rise, and then skipped steps that end the run, all before the next line of metrics.
+#[test]
+fn a_rise_before_the_steps_that_end_a_run_is_logged() {
+    let _alone = alone();
+    let root = tempfile::tempdir().unwrap();
+    let run = root.path().join("run");
+    let mut config = run_config();
+    config.train = TrainConfig { max_steps: 1000, log_every: 1000, eval_every: 0, checkpoint_every: 0, ..config.train };
+    train_as(&config, &run, root.path(), Some(10), false);
+    // Whatever comes is a rise.
+    set_state(&run, "course", serde_json::json!({"steps": 100, "mean": 0.001, "variance": 0.0}));
+    // A step after which all are skipped.
+    config.train = TrainConfig { lr: 1e16, clip: 0.0, max_skipped: 4, ..config.train };
+    let error = trainer(&config, &run, root.path(), true).unwrap().train(&mut Watch::default()).unwrap_err();
+    assert!(error.to_string().contains("4 steps in a row"), "{error}");
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    assert!(text.contains("\"spike\",\"step\":11,"), "{text}");
 }
 
 /// Keeps what it is told.

@@ -64,6 +64,17 @@ fn a_full_disk_costs_no_earlier_checkpoint() {
     .ok();
 }
 
+/// The records of a TensorBoard file: a length, its checksum, the content, its checksum. Fails on half of one.
+fn records(mut file: &[u8]) -> usize {
+    let mut count = 0;
+    while !file.is_empty() {
+        let length = u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+        file = &file[8 + 4 + length + 4..];
+        count += 1;
+    }
+    count
+}
+
 /// No file may get longer than a small model's weights, so that no checkpoint can be written.
 const LIMITED: &str = r#"
 trap '' XFSZ
@@ -93,6 +104,10 @@ fn checkpoints_that_can_not_be_written_cost_no_earlier_one() {
         let name = entry.unwrap().file_name();
         assert!(!name.to_string_lossy().contains("tmp"), "{name:?} was left");
     }
+    // Events are written up to the last that fits.
+    let entries = fs::read_dir(&run).unwrap().map(|entry| entry.unwrap().path());
+    let events: Vec<_> = entries.filter(|path| path.to_string_lossy().contains("tfevents")).collect();
+    assert!(events.iter().map(|path| records(&fs::read(path).unwrap())).max().unwrap() > 10);
     // With room, it is the run that it would have been.
     for run in [&run, &whole] {
         run!(

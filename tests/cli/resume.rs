@@ -103,7 +103,7 @@ fn a_second_signal_ends_a_run_at_once_and_costs_the_steps_since_the_checkpoint()
     let folder = scratch("twice");
     let long = |out: &Path| {
         let mut program = begin(fixture, out);
-        for setting in ["max_steps=3", "log_every=1", "checkpoint_every=1", "micro_batch=256", "bytes_per_step=2097152"]
+        for setting in ["max_steps=3", "log_every=1", "checkpoint_every=1", "micro_batch=256", "bytes_per_step=1048576"]
         {
             program.args(["--set", &format!("train.{setting}")]);
         }
@@ -125,7 +125,7 @@ fn a_second_signal_ends_a_run_at_once_and_costs_the_steps_since_the_checkpoint()
     let mut child = resume(&parts).spawn().unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(said.any(|line| line.contains("goes on   from step 2, ")));
-    sleep(Duration::from_millis(500));
+    sleep(Duration::from_millis(100));
     send("TERM", &child);
     assert!(said.any(|line| line.contains("once more, after a second, exits at once")));
     sleep(Duration::from_millis(1100));
