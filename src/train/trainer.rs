@@ -91,11 +91,7 @@ impl Trainer {
         let mut state =
             State { seed: config.train.seed, data: data.clone(), valid: held_out.clone(), ..State::default() };
         if resume {
-            checkpoints.recover()?;
-            let latest = checkpoints.latest();
-            let latest = latest.ok_or_else(|| {
-                Error::file(folder, "has no checkpoint to resume from: begin it again without --resume")
-            })?;
+            let latest = checkpoints.to_resume()?;
             checkpoints.verify(&latest)?;
             let tensors = Tensors { model: &model, optimizer: &optimizer, averages: averages.as_ref() };
             state = tensors.restore(&latest)?;

@@ -59,10 +59,10 @@ fn so_is_one_with_muon_and_averages() {
 fn killed(name: &str, kills: usize, settings: &[&str]) {
     let folder = scratch(name);
     let (whole, parts) = (folder.join("whole"), folder.join("parts"));
-    let rare = [&settings[..], &["train.checkpoint_every=0"]].concat();
+    let rare = [settings, &["train.checkpoint_every=0"]].concat();
     assert!(train(&whole, &rare).status().unwrap().success());
 
-    let settings = [&settings[..], &["train.checkpoint_every=1"]].concat();
+    let settings = [settings, &["train.checkpoint_every=1"]].concat();
     let mut random = ChaCha8Rng::seed_from_u64(5);
     let latest = parts.join("checkpoints/latest");
     let mut amid_writing = 0;

@@ -32,12 +32,7 @@ impl Origin {
             if !folder.join("config.toml").is_file() {
                 bail!(Error::file(folder, "is no run folder: it has no config.toml to resume with"));
             }
-            let checkpoints = Checkpoints::new(folder);
-            checkpoints.recover()?;
-            let latest = checkpoints.latest().ok_or_else(|| {
-                Error::file(folder, "has no checkpoint to resume from: begin it again without --resume")
-            })?;
-            (folder.to_owned(), latest)
+            (folder.to_owned(), Checkpoints::new(folder).to_resume()?)
         } else {
             return Ok(None);
         };

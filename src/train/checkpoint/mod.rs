@@ -40,6 +40,20 @@ impl Checkpoints {
         if linked.is_dir() { Some(linked) } else { Some(steps(&self.folder).pop()?.1) }
     }
 
+    /// The latest one, with what a call that was killed has left in disorder put right.
+    pub fn to_resume(&self) -> Result<PathBuf> {
+        self.recover()?;
+        let run = self.folder.parent().unwrap_or(&self.folder);
+        self.latest()
+            .ok_or_else(|| Error::file(run, "has no checkpoint to resume from: begin it again without --resume"))
+    }
+
+    /// Whether `place` is what [`latest`](Self::latest) gives.
+    pub fn is_latest(&self, place: &Path) -> bool {
+        let latest = self.latest().and_then(|latest| fs::canonicalize(latest).ok());
+        latest.is_some() && latest == fs::canonicalize(place).ok()
+    }
+
     /// The step of the checkpoint that `best` names, where that is there.
     pub fn best_step(&self) -> Option<u64> {
         State::read(&self.folder.join("best")).ok().map(|state| state.step)
@@ -101,7 +115,7 @@ impl Checkpoints {
     }
 
     /// Puts back what a call that was killed while it replaced a checkpoint has set aside.
-    pub fn recover(&self) -> Result<()> {
+    fn recover(&self) -> Result<()> {
         for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             let name = entry.file_name();
             let Some(step) = name.to_str().and_then(|name| name.strip_prefix('.')?.strip_suffix(".old")) else {

@@ -89,19 +89,20 @@ impl Trainer {
 
     /// From where the run can go on.
     fn last_good(&self) -> String {
-        let Some((step, good)) = self.checkpoints.good(u64::MAX) else {
+        let Some((step, good)) = self.checkpoints.good(self.state.step + 1) else {
             return "no good checkpoint was written before".to_owned();
         };
-        let mut text = match &self.checkpoints.above(step)[..] {
-            [] => format!("--resume goes on from the last good checkpoint, {}", good.display()),
-            above => {
-                let above: Vec<String> = above.iter().map(|place| place.display().to_string()).collect();
-                format!(
-                    "the last good checkpoint is {}: move {} away, and --resume goes on from there",
-                    good.display(),
-                    above.join(" and ")
-                )
-            }
+        let above: Vec<String> = self.checkpoints.above(step).iter().map(|place| place.display().to_string()).collect();
+        let mut text = if self.checkpoints.is_latest(&good) {
+            format!("--resume goes on from the last good checkpoint, {}", good.display())
+        } else if above.is_empty() {
+            format!("the last good checkpoint is {}", good.display())
+        } else {
+            format!(
+                "the last good checkpoint is {}: move {} away, and --resume goes on from there",
+                good.display(),
+                above.join(" and ")
+            )
         };
         // Its weights are those of which the first of the last steps was skipped.
         let doubtful = self.state.skipped_in_a_row > 0 && step == self.state.last_taken;
