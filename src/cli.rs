@@ -124,9 +124,10 @@ pub struct InspectArgs {
 
 /// Arguments of `train`.
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("goes_on").args(["resume", "branch_from"]))]
 pub struct TrainArgs {
-    /// The configuration (not needed with --resume)
-    #[arg(long, value_name = "FILE", required_unless_present = "resume")]
+    /// The configuration (not needed with --resume or --branch-from)
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["resume", "branch_from"])]
     pub config: Option<PathBuf>,
     /// Files, folders or a prepared folder, in place of data.sources
     #[arg(long, value_name = "DIR")]
@@ -140,8 +141,11 @@ pub struct TrainArgs {
     /// Continue from the run's latest checkpoint
     #[arg(long)]
     pub resume: bool,
-    /// Continue with another configuration than the run has, which is replaced
-    #[arg(long, requires = "resume")]
+    /// Begin a run of its own in --out that goes on from this checkpoint of another, such as RUN/checkpoints/step_00000500
+    #[arg(long, value_name = "CHECKPOINT", requires = "out", conflicts_with_all = ["resume", "init_from", "force", "fit", "dry_run"])]
+    pub branch_from: Option<PathBuf>,
+    /// Continue with another configuration than the checkpoint has
+    #[arg(long, requires = "goes_on")]
     pub allow_config_change: bool,
     /// Begin with the weights of this run, checkpoint or model folder, as far as names and shapes fit
     #[arg(long, value_name = "MODEL", conflicts_with = "resume")]

@@ -7,6 +7,7 @@
 //!
 //! Everything before the byte sequence knows a modality; everything after it knows bytes, a patch size and a layout.
 
+mod append;
 pub mod config;
 pub mod data;
 pub mod density;

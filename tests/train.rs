@@ -218,6 +218,116 @@ fn micro_batches_add_up_to_the_step() {
     );
 }
 
+/// More steps than are looked at together, between two lines of metrics.
+#[test]
+fn so_does_one_that_logs_rarely() {
+    let _alone = alone();
+    let mut config = run_config();
+    config.train = TrainConfig { max_steps: 230, log_every: 200, eval_every: 0, checkpoint_every: 0, ..config.train };
+    config.train.spike_sigma = 2.0;
+    let mut train = text(1, 20_000);
+    for (i, byte) in train[7000..7400].iter_mut().enumerate() {
+        *byte = ((i * i * 7919) >> 3) as u8;
+    }
+    let metrics = resumed_equals_whole(&config, &train, &[70, 20, 67], &[]);
+    assert!(metrics.lines().filter(|line| line.contains("\"spike\"")).count() >= 2, "{metrics}");
+}
+
+/// Replaces a value in the state of the latest checkpoint, and the file's sum.
+fn set_state(run: &Path, key: &str, value: serde_json::Value) {
+    let latest = run.join("checkpoints/latest");
+    let read =
+        |name: &str| -> serde_json::Value { serde_json::from_slice(&fs::read(latest.join(name)).unwrap()).unwrap() };
+    let (mut state, mut sums) = (read("state.json"), read("checksums.json"));
+    state[key] = value;
+    let text = state.to_string();
+    sums["state.json"] = format!("{:08x}", crc32c::crc32c(text.as_bytes())).into();
+    fs::write(latest.join("state.json"), text).unwrap();
+    fs::write(latest.join("checksums.json"), sums.to_string()).unwrap();
+}
+
+#[test]
+fn skipped_steps_are_counted_across_a_resume() {
+    let _alone = alone();
+    let root = tempfile::tempdir().unwrap();
+    let run = root.path().join("run");
+    let mut config = run_config();
+    config.train.max_skipped = 4;
+    train_as(&config, &run, root.path(), Some(10), false);
+    for (key, value) in [("skipped", 5), ("skipped_in_a_row", 3), ("last_taken", 7)] {
+        set_state(&run, key, value.into());
+    }
+    let mut broken = trainer(&config, &run, root.path(), true).unwrap();
+    let (_, table) = broken.model().parameters().iter().find(|(name, _)| *name == "level.1.byte_embedding").unwrap();
+    let _ = tch::no_grad(|| table.shallow_clone().fill_(f64::INFINITY));
+    let error = broken.train(&mut Watch::default()).unwrap_err().to_string();
+    // One more is the fourth. The checkpoint between them is none to go on from.
+    assert!(error.contains("4 steps in a row") && error.contains("move"), "{error}");
+    assert_eq!((broken.state().skipped, broken.state().skipped_in_a_row), (6, 4));
+    // Whole again, it goes on from there all the same, and the lines count on.
+    train_as(&config, &run, root.path(), None, true);
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    assert!(text.lines().rev().find(|line| line.contains("\"train\"")).unwrap().contains("\"skipped\":5"), "{text}");
+}
+
+/// A rise, and then skipped steps that end the run, all before the next line of metrics.
+#[test]
+fn a_rise_before_the_steps_that_end_a_run_is_logged() {
+    let _alone = alone();
+    let root = tempfile::tempdir().unwrap();
+    let run = root.path().join("run");
+    let mut config = run_config();
+    config.train = TrainConfig { max_steps: 1000, log_every: 1000, eval_every: 0, checkpoint_every: 0, ..config.train };
+    train_as(&config, &run, root.path(), Some(10), false);
+    // Whatever comes is a rise.
+    set_state(&run, "course", serde_json::json!({"steps": 100, "mean": 0.001, "variance": 0.0}));
+    // A step after which all are skipped.
+    config.train = TrainConfig { lr: 1e16, clip: 0.0, max_skipped: 4, ..config.train };
+    let error = trainer(&config, &run, root.path(), true).unwrap().train(&mut Watch::default()).unwrap_err();
+    assert!(error.to_string().contains("4 steps in a row"), "{error}");
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    assert!(text.contains("\"spike\",\"step\":11,"), "{text}");
+}
+
+/// Keeps what it is told.
+#[derive(Default)]
+struct Notes(Vec<String>);
+
+impl Observer for Notes {
+    fn event(&mut self, event: Event<'_>) {
+        if let Event::Note(note) = event {
+            self.0.push(note.to_owned());
+        }
+    }
+
+    fn stop(&mut self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_best_checkpoint_that_is_lost_or_of_other_data_is_no_measure() {
+    let _alone = alone();
+    let root = tempfile::tempdir().unwrap();
+    let run = root.path().join("run");
+    train(&run, root.path(), Some(10), false);
+    assert!(trainer(&run_config(), &run, root.path(), true).unwrap().state().best.is_some());
+    // Other held-out data.
+    let (learned, other) = (dataset(root.path(), "train.txt", 1, 20_000), dataset(root.path(), "other.txt", 3, 1_000));
+    let mut trainer_ = Trainer::new(run_config(), &run, vec![learned], vec![other], Device::Cpu, true).unwrap();
+    assert_eq!(trainer_.state().best, None);
+    let mut notes = Notes::default();
+    trainer_.train(&mut notes).unwrap();
+    assert!(notes.0.iter().any(|note| note.contains("held-out data is not what it was")), "{:?}", notes.0);
+    // From then on it is what it was.
+    let other = dataset(root.path(), "other.txt", 3, 1_000);
+    let learned = dataset(root.path(), "train.txt", 1, 20_000);
+    let again = Trainer::new(run_config(), &run, vec![learned], vec![other], Device::Cpu, true).unwrap();
+    assert!(again.state().best.is_some());
+    fs::remove_file(run.join("checkpoints/best")).unwrap();
+    assert_eq!(trainer(&run_config(), &run, root.path(), true).unwrap().state().best, None);
+}
+
 /// Schedule `wsd` goes down over the last 8 steps.
 fn wsd(max_steps: u64) -> RunConfig {
     let mut config = run_config();
@@ -315,12 +425,16 @@ fn averages_are_those_of_the_weights_and_what_is_saved_and_scored() {
     config.train.ema = 0.4;
     config.train.max_steps = 8;
     config.train.eval_every = 4;
-    config.train.checkpoint_every = 1;
     config.train.keep_checkpoints = 8;
     let (plain, averaged) = (root.path().join("plain"), root.path().join("averaged"));
-    train_as(&config, &averaged, root.path(), None, false);
+    // A run that ends leaves a checkpoint at any step.
+    let each_step = |config: &RunConfig, run: &Path| -> Vec<f64> {
+        let stop = |step: u64| (step < 8).then_some(1);
+        (1..=8).flat_map(|step| train_as(config, run, root.path(), stop(step), step > 1).valid).collect()
+    };
+    each_step(&config, &averaged);
     config.train.ema = 0.0;
-    let without = train_as(&config, &plain, root.path(), None, false);
+    let without = each_step(&config, &plain);
 
     let mut average: HashMap<String, Tensor> = HashMap::new();
     for step in 0..=8 {
@@ -358,7 +472,7 @@ fn averages_are_those_of_the_weights_and_what_is_saved_and_scored() {
     let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let valid: Vec<_> = lines.filter(|line| line["kind"] == "valid").collect();
     let raw: Vec<f64> = valid.iter().map(|line| line["raw_bits_per_byte"].as_f64().unwrap()).collect();
-    assert_eq!(raw, without.valid);
+    assert_eq!(raw, without);
     // So early in a run, the average is behind.
     let behind = valid.iter().zip(&raw).all(|(line, raw)| line["bits_per_byte"].as_f64().unwrap() > *raw);
     assert!(behind && valid.len() == 2, "{valid:?}");
@@ -465,6 +579,7 @@ fn a_run_whose_steps_are_skipped_ends_and_names_the_last_good_checkpoint() {
     let _ = tch::no_grad(|| table.shallow_clone().fill_(f64::INFINITY));
     let error = broken.train(&mut Watch::default()).unwrap_err().to_string();
     assert!(error.contains("4 steps in a row") && error.contains("step_00000010"), "{error}");
+    assert!(error.contains("its next step is skipped too") && error.contains("step_00000008"), "{error}");
     assert_eq!((broken.state().skipped, broken.state().step), (4, 15), "found at the evaluation or the line after it");
     // The checkpoint is as good as it was.
     config.train.max_skipped = 10;

@@ -1,8 +1,7 @@
 //! Progress on standard error: a live line on a terminal, a line now and then elsewhere; and Ctrl-C.
 
 use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,11 +12,15 @@ pub fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-static STOP: AtomicBool = AtomicBool::new(false);
+/// When Ctrl-C, or a request to terminate, first came.
+static STOP: OnceLock<Instant> = OnceLock::new();
+
+/// Two requests closer to each other than this are one: `timeout` and supervisors of processes send several.
+const ONE_REQUEST: Duration = Duration::from_secs(1);
 
 /// Whether Ctrl-C, or a request to terminate, came.
 pub fn stopped() -> bool {
-    STOP.load(Ordering::Relaxed)
+    STOP.get().is_some()
 }
 
 /// Stops when [`stopped`] says so, and shows nothing.
@@ -33,13 +36,16 @@ impl Progress for Stoppable {
     }
 }
 
-/// From now on the first Ctrl-C, or request to terminate, asks the work to stop where nothing is lost; a second one exits at once.
+/// From now on the first Ctrl-C, or request to terminate, asks the work to stop where nothing is lost; one that comes more
+/// than a second later exits at once.
 pub fn catch_ctrl_c() {
-    let handler = || {
-        if STOP.swap(true, Ordering::Relaxed) {
-            megabyte::native::exit_now(130);
+    let handler = || match STOP.get() {
+        None => {
+            STOP.get_or_init(Instant::now);
+            say("\nstopping; once more, after a second, exits at once");
         }
-        say("\nstopping; once more exits at once");
+        Some(first) if first.elapsed() < ONE_REQUEST => {}
+        Some(_) => megabyte::native::exit_now(130),
     };
     // Fails only where a handler is set already.
     let _ = ctrlc::set_handler(handler);

@@ -6,38 +6,85 @@ use std::time::Instant;
 
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
-use megabyte::config::{Change, changes};
 use megabyte::data::{self, Dataset, Split};
-use megabyte::error::IoContext;
 use megabyte::model::Adopted;
 use megabyte::progress::Progress;
-use megabyte::train::{Event, Metric, Observer, TrainConfig, Trainer, fit, learning_rate, memory};
+use megabyte::train::{Event, Metric, Observer, TrainConfig, Trainer, fit, memory};
 use megabyte::{Error, RunConfig};
 use tch::Device;
 
+use self::origin::Origin;
 use super::terminal::{LINE_EVERY, Stoppable, Terminal, say, stopped};
 use super::{device, environment, output};
 use crate::cli::TrainArgs;
 
 mod dry_run;
+mod folder;
+mod origin;
 
 /// Runs the verb.
 pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     let device = device::choose(args.device.as_deref())?;
     let folder = run_folder(&args)?;
-    let mut config = configuration(&args, &folder)?;
+    // Before the checkpoint is looked for: another program may be writing it.
+    let mut lock =
+        if args.resume && folder.join("config.toml").is_file() { Some(folder::lock(&folder)?) } else { None };
+    let origin = Origin::of(&args, &folder)?;
+    let mut config = origin::configuration(&args, origin.as_ref())?;
     if args.dry_run {
         return dry_run::run(config, &args, device);
     }
     if args.fit {
         config.train.micro_batch = fitted(&config, device)?;
     }
-    let began = if args.resume { Some(RunConfig::load(&folder.join("config.toml"), &[])?) } else { None };
-    if let Some(began) = &began {
-        check_changes(&changes(began, &config), args.allow_config_change, &folder)?;
+    if let Some(origin) = &origin {
+        origin.check(&config, &args)?;
     }
-    check_folder(&folder, &config, &args)?;
+    folder::check(&folder, &config, &args)?;
+    let (train, valid) = datasets(&config, terminal)?;
 
+    let mut trainer = match &origin {
+        Some(origin) if args.branch_from.is_some() => {
+            origin.branch(&folder)?;
+            lock = Some(folder::lock(&folder)?);
+            let trainer = Trainer::new(config.clone(), &folder, train, valid, device, true);
+            // What can't begin leaves nothing.
+            trainer.inspect_err(|_| drop(fs::remove_dir_all(&folder)))?
+        }
+        _ => Trainer::new(config.clone(), &folder, train, valid, device, args.resume)?,
+    };
+    // From here on nothing of the user's asking can be wrong, so that what stands in the folder is not lost for nothing.
+    if origin.is_none() {
+        lock = Some(folder::lock(&folder)?);
+        folder::clear(&folder)?;
+    }
+    trainer.open()?;
+    output::write(&folder.join("config.toml"), config.to_toml().as_bytes())?;
+    environment::append(&folder, device, trainer.state().step)?;
+    describe(&trainer, &config, &device::name(device));
+    if let Some(origin) = &origin {
+        origin.tell(&config, &trainer);
+    }
+
+    let mut watch = Watch::new(terminal.is_live(), &config, trainer.state().step);
+    let outcome = trainer.train(&mut watch)?;
+    watch.finish();
+    drop(lock);
+    let best = outcome.best.map_or(String::new(), |best| format!(", best held-out {best:.4} bits per byte"));
+    if outcome.interrupted {
+        say(&format!(
+            "stopped and saved at step {}{best}; continue with --out {} --resume",
+            outcome.step,
+            folder.display()
+        ));
+    } else {
+        say(&format!("done after {} steps{best}: {}", outcome.step, folder.display()));
+    }
+    Ok(())
+}
+
+/// What the configuration names, prepared: to train on, and held out.
+fn datasets(config: &RunConfig, terminal: &Terminal) -> anyhow::Result<(Vec<Dataset>, Vec<Dataset>)> {
     if config.data.sources.is_empty() {
         bail!(Error::config("data.sources", "is empty: name files or folders there, or with --data"));
     }
@@ -60,33 +107,7 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     if valid.iter().all(Dataset::is_empty) {
         say("warning: the valid split is empty, so nothing is held out and no checkpoint is the best");
     }
-
-    let mut trainer = Trainer::new(config.clone(), &folder, train, valid, device, args.resume)?;
-    // From here on nothing of the user's asking can be wrong, so that what stands in the folder is not lost for nothing.
-    if !args.resume {
-        clear_folder(&folder)?;
-    }
-    output::write(&folder.join("config.toml"), config.to_toml().as_bytes())?;
-    environment::append(&folder, device, trainer.state().step)?;
-    describe(&trainer, &config, &device::name(device));
-    if let Some(began) = &began {
-        warn_of_jump(began, &config, &trainer);
-    }
-
-    let mut watch = Watch::new(terminal.is_live(), &config, trainer.state().step);
-    let outcome = trainer.train(&mut watch)?;
-    watch.finish();
-    let best = outcome.best.map_or(String::new(), |best| format!(", best held-out {best:.4} bits per byte"));
-    if outcome.interrupted {
-        say(&format!(
-            "stopped and saved at step {}{best}; continue with --out {} --resume",
-            outcome.step,
-            folder.display()
-        ));
-    } else {
-        say(&format!("done after {} steps{best}: {}", outcome.step, folder.display()));
-    }
-    Ok(())
+    Ok((train, valid))
 }
 
 /// The largest micro-batch that fits, and why it is that.
@@ -111,114 +132,6 @@ fn run_folder(args: &TrainArgs) -> anyhow::Result<PathBuf> {
         (None, Some(config)) => Ok(Path::new("runs").join(config.file_stem().unwrap_or_default())),
         (None, None) => bail!(Error::Usage("--resume needs --out with the run to resume".to_owned())),
     }
-}
-
-/// The file's configuration with what the flags change; for a resumed run, the one it was started with.
-fn configuration(args: &TrainArgs, folder: &Path) -> anyhow::Result<RunConfig> {
-    let of_run = folder.join("config.toml");
-    if args.resume && !of_run.is_file() {
-        bail!(Error::file(folder, "is no run folder: it has no config.toml to resume with"));
-    }
-    let mut config = match &args.config {
-        Some(path) => RunConfig::load(path, &args.overrides)?,
-        None => RunConfig::load(&of_run, &args.overrides)?,
-    };
-    if !args.data.is_empty() {
-        config.data.sources.clone_from(&args.data);
-    }
-    if let Some(other) = &args.init_from {
-        config.train.init_from = Some(other.clone());
-    }
-    if let Some(other) = &mut config.train.init_from {
-        *other = std::path::absolute(&*other).at(&*other)?;
-    }
-    let mixed = config.data.mix.iter_mut().flat_map(|data| &mut data.sources);
-    for source in config.data.sources.iter_mut().chain(mixed) {
-        *source = std::path::absolute(&*source).at(&*source)?;
-    }
-    Ok(config)
-}
-
-/// A run goes on with the configuration that it has, or where that is allowed with another one that its checkpoint suits.
-fn check_changes(changes: &[Change], allowed: bool, folder: &Path) -> anyhow::Result<()> {
-    if changes.is_empty() {
-        return Ok(());
-    }
-    let lines: String = changes
-        .iter()
-        .map(|change| match change.refused() {
-            Some(reason) => format!("\n  {change}   can't change: {reason}"),
-            None => format!("\n  {change}"),
-        })
-        .collect();
-    let remedy = if changes.iter().any(|change| change.refused().is_some()) {
-        "leave out what can't change, or begin a run with another --out"
-    } else if allowed {
-        say(&format!("changed:{lines}"));
-        return Ok(());
-    } else {
-        "go on with this by --allow-config-change, or without these flags as it is"
-    };
-    bail!(Error::Usage(format!("{}: has another configuration:{lines}\n{remedy}", folder.display())))
-}
-
-/// Says so where the learning rate is another one than the run would have had at its next step.
-fn warn_of_jump(began: &RunConfig, config: &RunConfig, trainer: &Trainer) {
-    let state = trainer.state();
-    let rate = |config: &RunConfig| learning_rate(&config.train, state.step, state.minutes);
-    let (before, now) = (rate(began), rate(config));
-    if (now - before).abs() > 0.01 * now.max(before) {
-        say(&format!("warning: the learning rate jumps from {before:.3e} to {now:.3e} at step {}", state.step));
-    }
-}
-
-/// Refuses a folder that holds what a fresh run would replace, unless forced. A run that failed before its first
-/// checkpoint has left nothing but its configuration and metrics, and can begin again.
-fn check_folder(folder: &Path, config: &RunConfig, args: &TrainArgs) -> anyhow::Result<()> {
-    if args.resume || args.force {
-        return Ok(());
-    }
-    let folder_name = folder.display();
-    // A run that was killed before its first checkpoint has none, but maybe a part of one.
-    let mut checkpoints = fs::read_dir(folder.join("checkpoints")).into_iter().flatten().flatten();
-    if checkpoints.any(|entry| !entry.file_name().to_string_lossy().starts_with(".step_")) {
-        bail!("{folder_name}: holds a run; --resume continues it, --force starts anew, --out names another");
-    }
-    let same = fs::read_to_string(folder.join("config.toml")).is_ok_and(|text| text == config.to_toml());
-    let other = ["config.toml", "metrics.jsonl", "speed.jsonl", environment::FILE, "samples"]
-        .into_iter()
-        .find(|part| !same && folder.join(part).exists());
-    if let Some(part) = other {
-        bail!("{folder_name}: holds another {part}; --force replaces it, --out names another folder");
-    }
-    Ok(())
-}
-
-/// Removes what a run has written, and makes the folder where there is none.
-fn clear_folder(folder: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).at(folder)?;
-    for part in ["checkpoints", "samples"].map(|part| folder.join(part)) {
-        // Only what a run writes: anything else in a folder of that name is somebody's.
-        for entry in fs::read_dir(&part).into_iter().flatten() {
-            let path = entry.at(&part)?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            // The links are folders in a run that was copied with a tool that follows them.
-            let ours = name.starts_with("step_") || name.starts_with(".step_") || ["latest", "best"].contains(&&*name);
-            if ours {
-                if path.is_symlink() { fs::remove_file(&path) } else { fs::remove_dir_all(&path) }.at(&path)?;
-            }
-        }
-    }
-    for entry in fs::read_dir(folder).at(folder)? {
-        let path = entry.at(folder)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if ["metrics.jsonl", "speed.jsonl", environment::FILE].contains(&&*name)
-            || name.starts_with("events.out.tfevents.")
-        {
-            fs::remove_file(&path).at(&path)?;
-        }
-    }
-    Ok(())
 }
 
 fn describe(trainer: &Trainer, config: &RunConfig, device: &str) {

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Megabyte;
 use super::folder::{self, ModelFile, WEIGHTS};
-use super::{Megabyte, checksums};
 use crate::error::IoContext;
 use crate::{Error, Result};
 
@@ -29,7 +29,7 @@ pub struct Adopted {
 pub fn adopt(path: &Path, model: &Megabyte) -> Result<Adopted> {
     let folder = folder::resolve(path)?;
     ModelFile::read(&folder)?;
-    checksums::verify(&folder, &[WEIGHTS])?;
+    folder::verify(&folder)?;
     let file = folder.join(WEIGHTS);
     let content = std::fs::read(&file).at(&file)?;
     let mut there = folder::views(&file, &content)?;

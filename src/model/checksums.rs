@@ -10,7 +10,7 @@ use crate::error::IoContext;
 use crate::{Error, Result};
 
 /// The file's name.
-const CHECKSUMS: &str = "checksums.json";
+pub const CHECKSUMS: &str = "checksums.json";
 
 /// Writes the sums of all files that a folder holds.
 pub fn write(folder: &Path) -> Result<()> {
@@ -44,10 +44,7 @@ pub fn verify(folder: &Path, names: &[&str]) -> Result<()> {
         let path = folder.join(name);
         let found = sum(&path)?;
         if found != *expected {
-            let reason = format!(
-                "is damaged: its CRC-32C is {found}, and {CHECKSUMS} beside it says {expected}. \
-                 Where it was changed on purpose, remove {CHECKSUMS}"
-            );
+            let reason = format!("is damaged: its CRC-32C is {found}, and {CHECKSUMS} beside it says {expected}");
             return Err(Error::file(&path, reason));
         }
     }

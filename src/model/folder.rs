@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::{Megabyte, ModelConfig, checksums};
+use super::checksums::{self, CHECKSUMS};
+use super::siblings::{newest_whole, with_remedy};
+use super::{Megabyte, ModelConfig};
 use crate::error::IoContext;
 use crate::modality::Layout;
 use crate::{Error, Result};
@@ -109,12 +111,25 @@ pub(crate) fn save_copies(folder: &Path, config: &str, weights: &[TensorCopy]) -
     write_copies(&folder.join(WEIGHTS), weights)
 }
 
+/// Checks the sums of a model's two files, where there are sums. The error names the file, and the newest whole checkpoint
+/// beside this one.
+pub(crate) fn verify(folder: &Path) -> Result<()> {
+    checksums::verify(folder, &[CONFIG, WEIGHTS]).map_err(|error| {
+        let other = newest_whole(folder, |other| checksums::verify(other, &[]).is_ok());
+        let other =
+            other.map_or_else(String::new, |other| format!("the newest whole checkpoint is {}; ", other.display()));
+        let remedy = format!("{other}where it was changed on purpose, remove {CHECKSUMS}");
+        with_remedy(error, folder, &remedy)
+    })
+}
+
 /// Loads a model folder for inference: matrix work in `kind` on `device`, matrices cast once.
 pub fn load(folder: &Path, kind: Kind, device: Device) -> Result<(ModelFile, Megabyte)> {
     let file = ModelFile::read(folder)?;
+    // First: a damaged number may be one that is not finite.
+    verify(folder)?;
     let mut model = Megabyte::new(&file.model, kind, device, 0)?;
     load_weights(folder, &model)?;
-    checksums::verify(folder, &[CONFIG, WEIGHTS])?;
     model.freeze();
     Ok((file, model))
 }

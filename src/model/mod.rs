@@ -20,6 +20,7 @@ mod level;
 pub mod loss;
 mod parameters;
 mod rotary;
+pub(crate) mod siblings;
 mod stretch;
 
 pub use adopt::{Adopted, adopt};

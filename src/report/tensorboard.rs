@@ -5,21 +5,23 @@
 //! the masked CRC-32C of the payload (the TFRecord format of TensorFlow). The messages are TensorFlow's
 //! `event.proto` and `summary.proto`; the few fields that are written are named where they are written.
 
-use std::fs::File;
-use std::io::{BufWriter, Cursor, Write};
-use std::path::{Path, PathBuf};
+use std::fs::OpenOptions;
+use std::io::Cursor;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::protobuf::Message;
+use crate::append::Append;
 use crate::error::IoContext;
 use crate::{Error, Result};
 
-/// Writes one event file. What is written is on disk after [`EventWriter::flush`], or when the writer is dropped.
+/// Bytes of a record that is written at once.
+const LARGE: usize = 1 << 16;
+
+/// Writes one event file. What is written is on disk after [`EventWriter::flush`], or when the writer is dropped. An event
+/// that can't be written is kept and tried again with the next ones.
 #[derive(Debug)]
-pub struct EventWriter {
-    path: PathBuf,
-    file: BufWriter<File>,
-}
+pub struct EventWriter(Append);
 
 impl EventWriter {
     /// Creates a new `events.out.tfevents.…` in `dir`, and `dir` where it is missing. Files that are there stay:
@@ -31,13 +33,13 @@ impl EventWriter {
         let mut n = 0;
         let (path, file) = loop {
             let path = dir.join(format!("events.out.tfevents.{seconds:010}.{process:07}.{n}"));
-            match File::create_new(&path) {
+            match OpenOptions::new().append(true).create_new(true).open(&path) {
                 Ok(file) => break (path, file),
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => n += 1,
                 Err(error) => return Err(Error::io(path, error)),
             }
         };
-        let mut writer = EventWriter { path, file: BufWriter::new(file) };
+        let mut writer = EventWriter(Append::new(&path, file)?);
         // Event.file_version = 3
         writer.event(0, |event| event.bytes(3, b"brain.Event:2"))?;
         writer.flush()?;
@@ -46,7 +48,7 @@ impl EventWriter {
 
     /// The file.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     /// Says that a run continues at `step`: TensorBoard then drops what an interrupted run logged at or after it.
@@ -162,7 +164,7 @@ impl EventWriter {
 
     /// Hands everything written so far to the system.
     pub fn flush(&mut self) -> Result<()> {
-        self.file.flush().at(&self.path)
+        self.0.flush()
     }
 
     /// An event with a summary of one value, which `fill` completes.
@@ -192,7 +194,15 @@ impl EventWriter {
         record.extend(masked_crc(&length).to_le_bytes());
         record.extend(payload);
         record.extend(masked_crc(payload).to_le_bytes());
-        self.file.write_all(&record).at(&self.path)
+        self.0.push(&record);
+        // A picture need not wait in memory for the next ones.
+        if record.len() > LARGE { self.flush() } else { Ok(()) }
+    }
+}
+
+impl Drop for EventWriter {
+    fn drop(&mut self) {
+        let _ = self.flush();
     }
 }
 

@@ -155,7 +155,8 @@ pub struct TrainConfig {
     pub eval_every: u64,
     /// Bytes of the valid split that an evaluation reads, about; 0: all.
     pub eval_bytes: u64,
-    /// Steps between checkpoints; 0: only at the end. A new best one is saved too.
+    /// Steps between checkpoints; 0: only at the end. A new best one is saved too. One that falls due while another is still
+    /// being written, or while steps are skipped, is taken afterwards.
     pub checkpoint_every: u64,
     /// Newest checkpoints that are kept, 1 or more; the best one stays as well.
     #[schemars(range(min = 1))]

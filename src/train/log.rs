@@ -1,6 +1,6 @@
 //! Everything a run writes for people to look at: metrics, TensorBoard events and samples.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::State;
@@ -100,10 +100,18 @@ impl Log {
         for (i, bytes) in sequences.iter().enumerate() {
             let path = folder.join(format!("{i:03}.{}", adapter.extension()));
             let content = adapter.decode(bytes)?;
-            fs::write(&path, &content).at(&path)?;
+            let beside = folder.join(format!(".{i:03}.tmp"));
+            fs::write(&beside, &content).and_then(|()| fs::rename(&beside, &path)).at(&path).inspect_err(|_| {
+                let _ = fs::remove_file(&beside);
+            })?;
             self.events.sample(&format!("sample/{i}"), step, adapter.extension(), &content)?;
         }
         self.events.flush()
+    }
+
+    /// The file of metrics, to wait for the disk with.
+    pub fn metrics_file(&self) -> Result<File> {
+        self.metrics.handle()
     }
 
     /// Makes sure that everything is in the files.

@@ -74,13 +74,14 @@ impl Losses {
             if !finite || !nats.is_finite() {
                 state.skipped += 1;
                 state.skipped_in_a_row += 1;
-                // Beyond it the run ends: which steps these were.
+                // The run ends here, so that the steps after it are not looked at.
                 if config.max_skipped > 0 && state.skipped_in_a_row >= config.max_skipped {
                     break;
                 }
                 continue;
             }
             state.skipped_in_a_row = 0;
+            state.last_taken = step.step;
             state.interval_nats += nats;
             state.interval_bytes += step.symbols;
             if config.spike_sigma > 0.0 {
@@ -95,8 +96,12 @@ impl Losses {
                 }
             }
         }
-        self.waiting.clear();
         Ok(())
+    }
+
+    /// Whether rises were found that are not taken yet.
+    pub fn has_spikes(&self) -> bool {
+        !self.spikes.is_empty()
     }
 
     /// The rises that were found and not taken yet.
@@ -141,7 +146,7 @@ mod tests {
             add(&mut losses, step, nats, finite);
         }
         losses.settle(&config, &mut state).unwrap();
-        assert_eq!((state.skipped, state.skipped_in_a_row), (2, 0));
+        assert_eq!((state.skipped, state.skipped_in_a_row, state.last_taken), (2, 0, 4));
         assert_eq!((state.interval_nats, state.interval_bytes), (50.0, 20));
         // What comes after the steps that end a run is not looked at.
         for step in 5..9 {

@@ -2,12 +2,13 @@
 //! `speed.jsonl`, which depends on the machine.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::io::{ErrorKind, Write};
+use std::path::Path;
 
 use serde::Serialize;
 
 use super::levels::LevelNorms;
+use crate::append::Append;
 use crate::error::IoContext;
 use crate::{Error, Result};
 
@@ -94,69 +95,66 @@ pub struct Speed {
     pub memory: u64,
 }
 
-/// A file of JSON lines that grows. A line that can't be written is kept and tried again with the next one, so that a
-/// disk that is full for a while costs nothing.
+/// A file of JSON lines that grows. A line that can't be written is kept and tried again with the next one.
 #[derive(Debug)]
-pub struct JsonLines {
-    file: File,
-    path: PathBuf,
-    /// Bytes of whole lines in the file.
-    length: u64,
-    /// Lines that are not in the file yet.
-    pending: String,
-}
+pub struct JsonLines(Append);
 
 impl JsonLines {
     /// Opens `path` to continue after `step`: lines of later steps, of a part of the run that is done again, go. So do
     /// those of an evaluation at this step where it is still `owed`.
     pub fn open(path: &Path, step: u64, owed: bool) -> Result<Self> {
-        if let Ok(text) = fs::read_to_string(path) {
-            let stays =
-                |line: &&str| place(line).is_some_and(|(at, valid)| at < step || at == step && !(owed && valid));
-            let kept: String = text.split_inclusive('\n').filter(stays).collect();
-            if kept != text {
-                let temporary = path.with_extension("jsonl.tmp");
-                fs::write(&temporary, kept).at(&temporary)?;
-                fs::rename(&temporary, path).at(path)?;
-            }
+        if let Some(kept) = until(path, step, owed)?
+            && fs::metadata(path).at(path)?.len() != kept.len() as u64
+        {
+            let temporary = path.with_extension("jsonl.tmp");
+            let mut file = File::create(&temporary).at(&temporary)?;
+            file.write_all(&kept).and_then(|()| file.sync_all()).at(&temporary)?;
+            fs::rename(&temporary, path).at(path)?;
         }
         let file = OpenOptions::new().create(true).append(true).open(path).at(path)?;
-        let length = file.metadata().at(path)?.len();
-        Ok(JsonLines { file, path: path.to_owned(), length, pending: String::new() })
+        Ok(JsonLines(Append::new(path, file)?))
     }
 
     /// Adds a line.
     pub fn write(&mut self, line: &impl Serialize) -> Result<()> {
-        self.pending.push_str(&serde_json::to_string(line).expect("a metric has no value that JSON lacks"));
-        self.pending.push('\n');
+        self.0.push(&serde_json::to_vec(line).expect("a metric has no value that JSON lacks"));
+        self.0.push(b"\n");
         self.flush()
+    }
+
+    /// Tries once more to write what could not be written.
+    pub fn flush(&mut self) -> Result<()> {
+        self.0.flush()
+    }
+
+    /// Another handle to the file, to wait for the disk with.
+    pub fn handle(&self) -> Result<File> {
+        self.0.handle()
     }
 
     /// Writes to another file from here on, and gives the one before.
     #[cfg(test)]
     pub fn swap_file(&mut self, file: File) -> File {
-        std::mem::replace(&mut self.file, file)
-    }
-
-    /// Tries once more to write what could not be written.
-    pub fn flush(&mut self) -> Result<()> {
-        if self.pending.is_empty() {
-            return Ok(());
-        }
-        if let Err(error) = self.file.write_all(self.pending.as_bytes()) {
-            // A part may be there, and would be there twice.
-            let _ = self.file.set_len(self.length);
-            return Err(Error::io(&self.path, error));
-        }
-        self.length += self.pending.len() as u64;
-        self.pending.clear();
-        Ok(())
+        self.0.swap_file(file)
     }
 }
 
+/// The whole lines of a file up to `step`, without those of an evaluation at it that is still `owed`; none where there is
+/// no file.
+pub fn until(path: &Path, step: u64, owed: bool) -> Result<Option<Vec<u8>>> {
+    let content = match fs::read(path) {
+        Ok(content) => content,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io(path, error)),
+    };
+    let stays = |line: &&[u8]| place(line).is_some_and(|(at, valid)| at < step || at == step && !(owed && valid));
+    let lines: Vec<&[u8]> = content.split_inclusive(|&byte| byte == b'\n').filter(stays).collect();
+    Ok(Some(lines.concat()))
+}
+
 /// The step of a whole line, and whether it is of an evaluation; none of a line that was cut short.
-fn place(line: &str) -> Option<(u64, bool)> {
-    let value: serde_json::Value = serde_json::from_str(line.strip_suffix('\n')?).ok()?;
+fn place(line: &[u8]) -> Option<(u64, bool)> {
+    let value: serde_json::Value = serde_json::from_slice(line.strip_suffix(b"\n")?).ok()?;
     Some((value.get("step")?.as_u64()?, value.get("kind").is_some_and(|kind| kind == "valid")))
 }
 
@@ -168,7 +166,8 @@ mod tests {
     fn reopening_drops_later_steps_and_a_cut_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
-        fs::write(&path, "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n{\"step\":2").unwrap();
+        // Among them what a broken disk made of a line.
+        fs::write(&path, b"{\"step\":1}\n{\"\xff\xfe\":1}\n{\"step\":2}\n{\"step\":3}\n{\"step\":2").unwrap();
         let mut lines = JsonLines::open(&path, 2, false).unwrap();
         lines.write(&serde_json::json!({"step": 9})).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"step\":1}\n{\"step\":2}\n{\"step\":9}\n");

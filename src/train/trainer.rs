@@ -1,5 +1,7 @@
 //! The training loop.
 
+mod saving;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,7 +9,7 @@ use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
 use super::averages::Averages;
-use super::checkpoint::{Checkpoints, Owed, Snapshot, State, Tensors, Writer, Written};
+use super::checkpoint::{Best, Checkpoints, Owed, State, Tensors, Writer};
 use super::levels;
 use super::log::Log;
 use super::losses::Losses;
@@ -19,6 +21,7 @@ use super::{memory, shortage};
 use crate::config::RunConfig;
 use crate::data::{Dataset, Loader, LoaderConfig, Mixture, PAD, Sampler};
 use crate::density::{EvalOptions, Evaluation, Inference, evaluate};
+use crate::error::IoContext;
 use crate::generate::{Request, generate};
 use crate::model::{Adopted, Megabyte, ModelConfig, adopt, gradients, loss};
 use crate::progress::Progress;
@@ -32,16 +35,29 @@ pub struct Trainer {
     model: Megabyte,
     /// What the weights began with, where that was another model.
     adopted: Option<Adopted>,
+    /// The checkpoint that it goes on from.
+    resumed: Option<PathBuf>,
+    /// What the observer is to be told at the start.
+    notes: Vec<String>,
     optimizer: Optimizer,
     averages: Option<Averages>,
     state: State,
     losses: Losses,
+    /// The run's files, once they are open.
+    log: Option<Log>,
     checkpoints: Checkpoints,
     /// What `[data]` and each `[[data.mix]]` name.
     train: Vec<Arc<Dataset>>,
     valid: Vec<Dataset>,
     /// Floating-point operations a second that this machine's matrix products reach.
     peak_flops: f64,
+}
+
+/// What a run writes to, and whom it tells, while it trains.
+struct Outside<'a> {
+    log: Log,
+    writer: Writer,
+    observer: &'a mut dyn Observer,
 }
 
 impl Trainer {
@@ -70,12 +86,12 @@ impl Trainer {
         let averages = (config.train.ema > 0.0).then(|| Averages::new(&model, config.train.ema));
         let checkpoints = Checkpoints::new(folder);
         let data: Vec<String> = train.iter().map(Dataset::fingerprint).collect();
-        let mut state = State { seed: config.train.seed, data: data.clone(), ..State::default() };
+        let held_out: Vec<String> = valid.iter().map(Dataset::fingerprint).collect();
+        let (mut resumed, mut notes) = (None, Vec::new());
+        let mut state =
+            State { seed: config.train.seed, data: data.clone(), valid: held_out.clone(), ..State::default() };
         if resume {
-            let latest = checkpoints.latest();
-            let latest = latest.ok_or_else(|| {
-                Error::file(folder, "has no checkpoint to resume from: begin it again without --resume")
-            })?;
+            let latest = checkpoints.to_resume()?;
             checkpoints.verify(&latest)?;
             let tensors = Tensors { model: &model, optimizer: &optimizer, averages: averages.as_ref() };
             state = tensors.restore(&latest)?;
@@ -84,6 +100,20 @@ impl Trainer {
                               bring these back to what they were, or begin a new run";
                 return Err(Error::file(folder, reason));
             }
+            // A best one that is lost, or of a step that is done again, is no measure for those to come.
+            if checkpoints.best_step().is_none_or(|best| best > state.step) {
+                state.best = None;
+            }
+            if !state.valid.is_empty() && state.valid != held_out {
+                notes.push(
+                    "the held-out data is not what it was: results before and from here on are not of the same bytes, \
+                     and the best checkpoint is the best from here on"
+                        .to_owned(),
+                );
+                state.best = None;
+            }
+            state.valid = held_out;
+            resumed = Some(std::fs::canonicalize(&latest).at(&latest)?);
         }
         Ok(Trainer {
             peak_flops: super::speed::matrix_flops(kind, device),
@@ -91,10 +121,13 @@ impl Trainer {
             folder: folder.to_owned(),
             model,
             adopted,
+            resumed,
+            notes,
             optimizer,
             averages,
             state,
             losses: Losses::default(),
+            log: None,
             checkpoints,
             train: train.into_iter().map(Arc::new).collect(),
             valid: valid.into_iter().filter(|valid| !valid.is_empty()).collect(),
@@ -111,6 +144,11 @@ impl Trainer {
         self.adopted.as_ref()
     }
 
+    /// The checkpoint that it goes on from.
+    pub fn resumed(&self) -> Option<&Path> {
+        self.resumed.as_deref()
+    }
+
     /// Where the run stands.
     pub fn state(&self) -> &State {
         &self.state
@@ -121,17 +159,38 @@ impl Trainer {
         self.peak_flops
     }
 
+    /// Opens the run's files, so that what hinders it is known before a step is taken. [`train`](Self::train) does it where
+    /// it was not done.
+    pub fn open(&mut self) -> Result<()> {
+        if self.log.is_none() {
+            self.log = Some(Log::open(&self.folder, &self.state)?);
+        }
+        Ok(())
+    }
+
     /// Trains to the end, or until the observer says stop. The last checkpoint is saved either way.
     pub fn train(&mut self, observer: &mut dyn Observer) -> Result<Outcome> {
+        let log = match self.log.take() {
+            Some(log) => log,
+            None => Log::open(&self.folder, &self.state)?,
+        };
+        for note in std::mem::take(&mut self.notes) {
+            observer.event(Event::Note(&note));
+        }
+        let mut to = Outside { log, writer: Writer::default(), observer };
+        let ended = self.steps(&mut to);
+        // Whatever ended it: what is being written is finished, and told of.
+        self.finish_writing(&mut to);
+        let interrupted = ended?;
+        to.log.flush()?;
+        Ok(Outcome { interrupted, step: self.state.step, best: self.state.best })
+    }
+
+    /// Steps, and what is due after each, to the end. Whether it was stopped before.
+    fn steps(&mut self, to: &mut Outside<'_>) -> Result<bool> {
         let settings = self.config.train.clone();
-        let mut log = Log::open(&self.folder, &self.state)?;
         let mut loader = self.loader()?;
         let mut lap = Lap::begin(&self.state);
-        let mut writer = Writer::new(self.checkpoints.clone());
-        let mut interrupted = false;
-        // A checkpoint that could not be written is tried again at each line of metrics.
-        let mut unsaved = false;
-
         while self.state.owed.any() || self.state.step < settings.max_steps && !self.out_of_time() {
             let late = self.state.owed.any();
             let lr = learning_rate(&settings, self.state.step, self.state.minutes);
@@ -141,9 +200,9 @@ impl Trainer {
             let step = self.state.step;
             let last = step == settings.max_steps || self.out_of_time();
             let due = |every: u64| last || (every > 0 && step.is_multiple_of(every));
-            interrupted = !last && observer.stop();
-            if let Some(written) = writer.poll() {
-                unsaved = !self.written(written, observer);
+            let mut interrupted = !last && to.observer.stop();
+            if let Some(written) = to.writer.poll() {
+                self.tell(written, to.observer);
             }
 
             let line = !late && (step.is_multiple_of(settings.log_every) || last);
@@ -151,55 +210,25 @@ impl Trainer {
                 let samples = settings.sample_every > 0 && due(settings.sample_every);
                 self.state.owed = Owed { evaluation: due(settings.eval_every), samples };
             }
-            if line || self.state.owed.evaluation {
-                self.settle(&mut log, observer)?;
+            if line || self.state.owed.evaluation || self.losses.has_spikes() || self.skips_too_many() {
+                self.settle(to)?;
             }
             if line {
-                let metric = self.log(lr)?;
-                let speed = lap.end(&self.state, &self.config.model, self.peak_flops, self.model.device())?;
-                if let Err(error) = log.train(&metric, &speed) {
-                    observer.event(Event::Note(&format!("{error}; it is tried again")));
-                }
-                observer.event(Event::Logged(&metric, &speed));
+                self.log(lr, &mut lap, to)?;
+                to.writer.line();
             }
-            let mut best_before = self.state.best;
-            if self.state.owed.evaluation {
-                // Whether the best so far is on the disk decides what is better.
-                if let Some(written) = writer.finish() {
-                    unsaved = !self.written(written, observer);
-                }
-                best_before = self.state.best;
-            }
-            let best = self.look(&mut log, observer)?;
+            let best = self.look(to)?;
             // What was stopped, a resumed run begins with.
             interrupted |= self.state.owed.any();
-            if due(settings.checkpoint_every) || best || interrupted || late || (unsaved && line) {
-                if let Some(written) = writer.finish() {
-                    self.written(written, observer);
-                }
-                self.settle(&mut log, observer)?;
-                // What a checkpoint says is done is in the metrics: else a run that goes on from it would miss lines.
-                match log.flush().and_then(|()| self.snapshot()) {
-                    Ok(snapshot) => writer.start(snapshot, best, best_before, settings.keep_checkpoints),
-                    Err(error) if last || interrupted => return Err(self.not_saved(&error)),
-                    Err(error) => {
-                        unsaved = !self.written(Written { step, best_before, place: Err(error) }, observer);
-                    }
-                }
-                if last || interrupted {
-                    match writer.finish() {
-                        Some(Written { place: Err(error), .. }) => return Err(self.not_saved(&error)),
-                        Some(written) => drop(self.written(written, observer)),
-                        None => {}
-                    }
-                }
+            if late || due(settings.checkpoint_every) {
+                to.writer.want();
             }
+            self.save(to, best, last || interrupted)?;
             if interrupted {
-                break;
+                return Ok(true);
             }
         }
-        log.flush()?;
-        Ok(Outcome { interrupted, step: self.state.step, best: self.state.best })
+        Ok(false)
     }
 
     /// One optimizer step: forward and backward over the micro-batches, clip, update.
@@ -245,7 +274,6 @@ impl Trainer {
         self.losses.add(self.state.step, total, finite, symbols as u64, [first, self.state.next_batch - 1]);
         if self.losses.is_full() {
             self.losses.settle(&self.config.train, &mut self.state)?;
-            self.check_skipped()?;
         }
         self.state.minutes += started.elapsed().as_secs_f64() / 60.0;
         Ok(())
@@ -261,43 +289,46 @@ impl Trainer {
         self.config.train.max_minutes > 0.0 && self.state.minutes >= self.config.train.max_minutes
     }
 
-    /// Brings what the run knows of its losses up to this step, and logs sudden rises. Whatever is written or saved
-    /// comes after it, so that lines are in the same order whenever a run is stopped.
-    fn settle(&mut self, log: &mut Log, observer: &mut dyn Observer) -> Result<()> {
+    /// Brings what the run knows of its losses up to this step, logs sudden rises, and ends a run of which step after step
+    /// is skipped. Whatever is written or saved comes after it, so that lines are in the same order whenever a run is
+    /// stopped.
+    fn settle(&mut self, to: &mut Outside<'_>) -> Result<()> {
         self.losses.settle(&self.config.train, &mut self.state)?;
         for spike in self.losses.take_spikes() {
-            if let Err(error) = log.spike(&spike) {
-                observer.event(Event::Note(&format!("{error}; it is tried again")));
+            if let Err(error) = to.log.spike(&spike) {
+                to.observer.event(Event::Note(&format!("{error}; it is tried again")));
             }
             if let Metric::Spike { step, bits_per_byte, mean, batches: [first, last] } = spike {
-                observer.event(Event::Note(&format!(
+                to.observer.event(Event::Note(&format!(
                     "the loss of step {step} is {bits_per_byte:.4} bits per byte, where {mean:.4} was the mean: \
                      batches {first} to {last}"
                 )));
             }
         }
-        self.check_skipped()
-    }
-
-    /// Ends a run of which step after step is skipped.
-    fn check_skipped(&self) -> Result<()> {
-        let (most, in_a_row) = (self.config.train.max_skipped, self.state.skipped_in_a_row);
-        if most == 0 || in_a_row < most {
+        if !self.skips_too_many() {
             return Ok(());
         }
-        Err(Error::Content(format!(
-            "{in_a_row} steps in a row had gradients that are not finite, and changed nothing: lower train.lr, raise \
-             train.warmup_steps, or look for what is odd in the data; {}",
-            self.last_good()
-        )))
+        let reason = format!(
+            "{} steps in a row had gradients that are not finite, and changed nothing: lower train.lr, raise \
+             train.warmup_steps, or look for what is odd in the data",
+            self.state.skipped_in_a_row
+        );
+        Err(self.ended(to, &reason))
     }
 
-    fn log(&mut self, lr: f64) -> Result<Metric> {
+    /// Whether so many steps in a row were skipped that the run ends.
+    fn skips_too_many(&self) -> bool {
+        let most = self.config.train.max_skipped;
+        most > 0 && self.state.skipped_in_a_row >= most
+    }
+
+    /// Writes a line of metrics.
+    fn log(&mut self, lr: f64, lap: &mut Lap, to: &mut Outside<'_>) -> Result<()> {
         // NaN where every step was skipped.
         let loss =
             std::mem::take(&mut self.state.interval_nats) / std::mem::take(&mut self.state.interval_bytes) as f64;
         let grad_norm = self.optimizer.grad_norm()?;
-        Ok(Metric::Train {
+        let metric = Metric::Train {
             step: self.state.step,
             bytes: self.state.bytes_seen,
             loss,
@@ -306,50 +337,30 @@ impl Trainer {
             grad_norm,
             levels: levels::norms(&self.model, grad_norm)?,
             skipped: self.state.skipped,
-        })
-    }
-
-    /// Tells what became of a checkpoint; whether it is there. Where not, the run is worth more than this checkpoint,
-    /// what was saved before is untouched, and a result that was the best with it is not the run's.
-    fn written(&mut self, written: Written, observer: &mut dyn Observer) -> bool {
-        match written.place {
-            Ok(place) => observer.event(Event::Saved(&place)),
-            Err(error) => {
-                self.state.best = written.best_before;
-                observer.event(Event::Note(&format!("no checkpoint at step {}: {error}", written.step)));
-                return false;
-            }
+        };
+        let speed = lap.end(&self.state, &self.config.model, self.peak_flops, self.model.device())?;
+        if let Err(error) = to.log.train(&metric, &speed) {
+            to.observer.event(Event::Note(&format!("{error}; it is tried again")));
         }
-        true
-    }
-
-    /// The last checkpoint of a run could not be written: what is lost, and how to go on.
-    fn not_saved(&self, error: &Error) -> Error {
-        Error::Content(format!("{error}: step {} is not saved; {}", self.state.step, self.last_good()))
-    }
-
-    fn last_good(&self) -> String {
-        match self.checkpoints.latest().and_then(|latest| std::fs::canonicalize(latest).ok()) {
-            Some(latest) => format!("--resume goes on from the last good checkpoint, {}", latest.display()),
-            None => "no checkpoint was written before".to_owned(),
-        }
+        to.observer.event(Event::Logged(&metric, &speed));
+        Ok(())
     }
 
     /// Does what is owed, unless the observer stops it. Whether the model is the best so far.
-    fn look(&mut self, log: &mut Log, observer: &mut dyn Observer) -> Result<bool> {
-        let mut best = false;
+    fn look(&mut self, to: &mut Outside<'_>) -> Result<Option<Best>> {
+        let mut best = None;
         if self.state.owed.evaluation {
-            match self.evaluate(log, observer) {
-                Err(Error::Interrupted) => return Ok(false),
+            match self.evaluate(to) {
+                Err(Error::Interrupted) => return Ok(None),
                 found => best = found?,
             }
             self.state.owed.evaluation = false;
         }
         if self.state.owed.samples {
-            match self.sample(log, observer.progress()) {
+            match self.sample(&mut to.log, to.observer.progress()) {
                 Err(Error::Interrupted) => return Ok(best),
                 Err(error) => {
-                    observer.event(Event::Note(&format!("no samples at step {}: {error}", self.state.step)));
+                    to.observer.event(Event::Note(&format!("no samples at step {}: {error}", self.state.step)));
                 }
                 Ok(()) => {}
             }
@@ -359,25 +370,28 @@ impl Trainer {
     }
 
     /// Scores held-out data; whether the model is the best so far.
-    fn evaluate(&mut self, log: &mut Log, observer: &mut dyn Observer) -> Result<bool> {
-        let histograms = levels::histograms(&self.model, self.optimizer.grad_norm()?)?;
-        if let Err(error) = log.gradients(self.state.step, &histograms) {
-            observer.event(Event::Note(&format!("no histograms at step {}: {error}", self.state.step)));
+    fn evaluate(&mut self, to: &mut Outside<'_>) -> Result<Option<Best>> {
+        if to.writer.writes_best() {
+            // Whether the best so far is on the disk decides what is better.
+            self.finish_writing(to);
         }
-        let scored =
-            self.on_averages(|run| shortage::guard("an evaluation", &run.config, || run.score(observer.progress())))?;
+        let histograms = levels::histograms(&self.model, self.optimizer.grad_norm()?)?;
+        if let Err(error) = to.log.gradients(self.state.step, &histograms) {
+            to.observer.event(Event::Note(&format!("no histograms at step {}: {error}", self.state.step)));
+        }
+        let progress = to.observer.progress();
+        let scored = self.on_averages(|run| shortage::guard("an evaluation", &run.config, || run.score(progress)))?;
         let Some((parts, found)) = scored else {
-            return Ok(false);
+            return Ok(None);
         };
-        let raw = if self.averages.is_some() { self.score(observer.progress())? } else { None };
+        let raw = if self.averages.is_some() { self.score(progress)? } else { None };
         // A model whose loss is NaN or infinite is never saved over one that was better.
         if !found.nats.is_finite() {
-            return Err(Error::Content(format!(
-                "the held-out loss is {} at step {}: lower train.lr or raise train.warmup_steps; {}",
-                found.nats,
-                self.state.step,
-                self.last_good()
-            )));
+            let reason = format!(
+                "the held-out loss is {} at step {}: lower train.lr or raise train.warmup_steps",
+                found.nats, self.state.step
+            );
+            return Err(self.ended(to, &reason));
         }
         let metric = Metric::Valid {
             step: self.state.step,
@@ -389,15 +403,16 @@ impl Trainer {
             scored_bytes: found.bytes,
             parts: if parts.len() > 1 { parts.iter().map(|part| part.bits_per_byte).collect() } else { Vec::new() },
         };
-        if let Err(error) = log.valid(&metric) {
-            observer.event(Event::Note(&format!("{error}; it is tried again")));
+        if let Err(error) = to.log.valid(&metric) {
+            to.observer.event(Event::Note(&format!("{error}; it is tried again")));
         }
-        observer.event(Event::Evaluated(&metric));
-        let best = self.state.best.is_none_or(|best| found.bits_per_byte < best);
-        if best {
-            self.state.best = Some(found.bits_per_byte);
+        to.observer.event(Event::Evaluated(&metric));
+        let before = self.state.best;
+        if before.is_some_and(|best| found.bits_per_byte >= best) {
+            return Ok(None);
         }
-        Ok(best)
+        self.state.best = Some(found.bits_per_byte);
+        Ok(Some(Best { before }))
     }
 
     /// What each held-out data set costs, and all of them together; none where nothing is held out.
@@ -434,11 +449,6 @@ impl Trainer {
         // Caught inside: what comes out of it finds the weights in their places again.
         let sequences = self.on_averages(|run| shortage::catch(|| generate(&run.model, &request, progress)))?;
         log.samples(self.state.step, &sequences, adapter.as_ref())
-    }
-
-    fn snapshot(&self) -> Result<Snapshot> {
-        let tensors = Tensors { model: &self.model, optimizer: &self.optimizer, averages: self.averages.as_ref() };
-        Snapshot::take(&self.config.data.layout()?, tensors, &self.state)
     }
 }
 

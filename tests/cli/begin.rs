@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::fixture::{self, scratch};
-use crate::run;
+use crate::{Outcome, copy, run};
 
 #[test]
 fn a_run_begins_with_a_model_of_another_modality() {
@@ -121,41 +121,76 @@ fn what_a_batch_was_of_is_shown_and_written() {
     run!("inspect", other, "--batch", "3").fails(1, &["batch-other", "other data"]);
 }
 
-/// A learning rate at which every weight is gone after a step.
+/// At these learning rates the first step leaves weights of which all others are skipped: such that the squares of some are
+/// beyond float32, and such that only the next step tells.
 #[test]
-fn a_run_of_which_every_step_is_skipped_ends_and_says_why() {
+fn a_run_of_which_every_step_is_skipped_ends_and_can_go_on() {
+    let folder = scratch("skipped-steps");
+    for (lr, saved) in [("1e30", false), ("1e16", true)] {
+        let run = folder.join(lr);
+        copy(&fixture::text().run, &run);
+        // As in the run, which the copy followed the links of.
+        let latest = run.join("checkpoints/latest");
+        fs::remove_dir_all(&latest).unwrap();
+        std::os::unix::fs::symlink("step_00000006", &latest).unwrap();
+        let resume = |settings: &[&str]| {
+            let mut program = crate::command();
+            program.args(["train", "--resume", "--allow-config-change", "--device", "cpu", "--out"]).arg(&run);
+            program.args(settings.iter().flat_map(|set| ["--set", set]));
+            Outcome::of(&mut program)
+        };
+        let rate = format!("train.lr={lr}");
+        let ruin = [
+            &rate,
+            "train.schedule=constant",
+            "train.max_steps=100",
+            "train.clip=0",
+            "train.max_skipped=5",
+            "train.log_every=1",
+            "train.checkpoint_every=1",
+            "train.eval_every=0",
+            "train.sample_every=0",
+        ];
+        let ended = resume(&ruin);
+        assert_eq!(
+            ended.stderr.contains("no checkpoint at step 7: weights are not finite"),
+            !saved,
+            "{}",
+            ended.stderr
+        );
+        let good = run.join("checkpoints/step_00000006");
+        ended.fails(1, &["5 steps in a row", "train.lr", "--resume goes on from", good.to_str().unwrap()]);
+        let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+        let lines: Vec<Value> = metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let last = lines.last().unwrap();
+        assert!(last["skipped"].as_u64().unwrap() >= 1 && last["loss"].is_null(), "{metrics}");
+        // No step that was skipped has a checkpoint, and none has removed the good one.
+        let entries = fs::read_dir(run.join("checkpoints")).unwrap();
+        let names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let newest = names.iter().filter(|name| name.starts_with("step_")).max().unwrap();
+        assert_eq!(newest, if saved { "step_00000007" } else { "step_00000006" }, "{names:?}");
+        if saved {
+            // The error says so.
+            fs::remove_dir_all(run.join("checkpoints/step_00000007")).unwrap();
+        }
+        let on = resume(&["train.lr=1e-3", "train.max_steps=10"]).ok();
+        assert!(on.stderr.contains("goes on   from step 6, ") && on.stderr.contains("step_00000006"), "{}", on.stderr);
+        let metrics = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+        assert!(!metrics.contains("null") && metrics.contains("\"step\":10"), "{metrics}");
+    }
+}
+
+#[test]
+fn a_run_that_began_with_a_model_goes_on_with_its_file() {
     let text = fixture::text();
-    let out = scratch("skipped-steps").join("run");
-    run!(
-        "train",
-        "--config",
-        text.config,
-        "--data",
-        text.prepared,
-        "--out",
-        out,
-        "--device",
-        "cpu",
-        "--set",
-        "train.lr=1e30",
-        "--set",
-        "train.warmup_steps=0",
-        "--set",
-        "train.max_steps=100",
-        "--set",
-        "train.clip=0",
-        "--set",
-        "train.max_skipped=5",
-        "--set",
-        "train.log_every=1",
-        "--set",
-        "train.eval_every=0",
-        "--set",
-        "train.sample_every=0"
-    )
-    .fails(1, &["5 steps in a row", "train.lr", "step_0000000"]);
-    let metrics = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
-    let lines: Vec<Value> = metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let last = lines.last().unwrap();
-    assert!(last["skipped"].as_u64().unwrap() >= 1 && last["loss"].is_null(), "{metrics}");
+    let out = scratch("file-again").join("run");
+    let train = |flags: &[&str]| {
+        let mut program = crate::command();
+        program.args(["train", "--device", "cpu", "--config"]).arg(&text.config).arg("--data").arg(&text.prepared);
+        Outcome::of(program.arg("--out").arg(&out).args(flags))
+    };
+    train(&["--init-from", text.run.to_str().unwrap()]).ok();
+    train(&["--resume"]).ok();
+    // What was chosen for it can't be carried over: then the file is what has to go.
+    train(&["--resume", "--set", "train.micro_batch=1"]).fails(2, &["train.micro_batch", "leave out --config"]);
 }

@@ -10,6 +10,8 @@ use crate::{copy, run};
 fn model(name: &str) -> PathBuf {
     let folder = scratch(name);
     copy(&fixture::text().run.join("checkpoints/best"), &folder);
+    // As of a model that came without: with them, any change is found before it is looked at.
+    fs::remove_file(folder.join("checksums.json")).unwrap();
     folder
 }
 
@@ -83,6 +85,14 @@ fn damaged_weights_are_refused() {
     }
 }
 
+/// The newest checkpoint beside one.
+fn before(checkpoint: &Path) -> PathBuf {
+    let checkpoint = fs::canonicalize(checkpoint).unwrap();
+    let entries = fs::read_dir(checkpoint.parent().unwrap()).unwrap().map(|entry| entry.unwrap().path());
+    let is_other = |path: &PathBuf| *path != checkpoint && path.to_string_lossy().contains("/step_");
+    entries.filter(is_other).max().unwrap()
+}
+
 #[test]
 fn a_damaged_checkpoint_is_not_resumed_from() {
     let folder = scratch("damaged-run").join("run");
@@ -105,19 +115,37 @@ fn a_damaged_checkpoint_is_not_resumed_from() {
         let at = changed.len() - 3;
         changed[at] ^= 1;
         fs::write(latest.join(file), &changed).unwrap();
-        let before = folder.join("checkpoints/step_00000004");
+        let before = before(&latest);
         run!("train", "--out", folder, "--resume", "--allow-config-change", "--set", "train.max_steps=8")
             .fails(1, &[file, "damaged", "CRC-32C", before.to_str().unwrap()]);
         fs::write(latest.join(file), whole).unwrap();
     }
     let weights = fs::read(latest.join("model.safetensors")).unwrap();
     let mut changed = weights.clone();
-    changed[weights.len() - 4] ^= 1;
+    // The last number becomes one that is not finite.
+    changed[weights.len() - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
     fs::write(latest.join("model.safetensors"), changed).unwrap();
-    refused(&latest, &["model.safetensors", "damaged", "CRC-32C"]);
+    let damaged = ["model.safetensors", "damaged", "CRC-32C", before(&latest).to_str().unwrap()].map(str::to_owned);
+    let damaged: Vec<&str> = damaged.iter().map(String::as_str).collect();
+    refused(&latest, &damaged);
+    let Fixture { config, prepared, .. } = fixture::text();
+    let out = folder.with_file_name("begun");
+    run!("train", "--config", config, "--data", prepared, "--out", out, "--init-from", latest).fails(1, &damaged);
     fs::write(latest.join("model.safetensors"), weights).unwrap();
-    // Checkpoints of earlier versions have no sums.
+    // What says that it is damaged, or what it is, is lost.
+    for file in ["state.json", "checksums.json", "run.toml"] {
+        let whole = fs::read(latest.join(file)).unwrap();
+        fs::remove_file(latest.join(file)).unwrap();
+        run!("train", "--out", folder, "--resume", "--allow-config-change", "--set", "train.max_steps=8")
+            .fails(1, &[file, "damaged", "step_00000006 away", before(&latest).to_str().unwrap()]);
+        fs::write(latest.join(file), whole).unwrap();
+    }
+    // Checkpoints of earlier versions have none of this.
     fs::remove_file(latest.join("checksums.json")).unwrap();
+    fs::remove_file(latest.join("run.toml")).unwrap();
+    let mut state: serde_json::Value = serde_json::from_slice(&fs::read(latest.join("state.json")).unwrap()).unwrap();
+    state.as_object_mut().unwrap().retain(|key, _| key != "format" && key != "valid");
+    fs::write(latest.join("state.json"), state.to_string()).unwrap();
     assert_eq!(fs::read(folder.join("metrics.jsonl")).unwrap(), metrics);
     run!(
         "train",

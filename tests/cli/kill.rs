@@ -37,18 +37,36 @@ fn has_checkpoint(run: &Path) -> bool {
     entries.any(|entry| entry.file_name().to_string_lossy().starts_with("step_"))
 }
 
+/// Whether there is a part of a checkpoint.
+fn is_half_written(run: &Path) -> bool {
+    let mut entries = fs::read_dir(run.join("checkpoints")).into_iter().flatten().flatten();
+    entries.any(|entry| {
+        let name = entry.file_name().into_string().unwrap();
+        name.starts_with(".step_") && name.ends_with(".tmp")
+    })
+}
+
 #[test]
 fn a_run_killed_at_any_moment_is_what_it_would_have_been() {
-    let folder = scratch("kills");
+    killed("kills", KILLS, &["train.max_steps=700", "train.log_every=3"]);
+}
+
+#[test]
+fn so_is_one_with_muon_and_averages() {
+    killed("kills-muon", 8, &["train.max_steps=300", "train.log_every=3", "train.optimizer=muon", "train.ema=0.9"]);
+}
+
+fn killed(name: &str, kills: usize, settings: &[&str]) {
+    let folder = scratch(name);
     let (whole, parts) = (folder.join("whole"), folder.join("parts"));
-    let settings = ["train.max_steps=700", "train.log_every=3"];
-    let rare = [&settings[..], &["train.checkpoint_every=0"]].concat();
+    let rare = [settings, &["train.checkpoint_every=0"]].concat();
     assert!(train(&whole, &rare).status().unwrap().success());
 
-    let settings = [&settings[..], &["train.checkpoint_every=1"]].concat();
+    let settings = [settings, &["train.checkpoint_every=1"]].concat();
     let mut random = ChaCha8Rng::seed_from_u64(5);
     let latest = parts.join("checkpoints/latest");
-    for kill in 0..KILLS {
+    let mut amid_writing = 0;
+    for kill in 0..kills {
         let before = fs::read_link(&latest).ok();
         let resumed = has_checkpoint(&parts);
         let mut child = train(&parts, if resumed { &[] } else { &settings }).spawn().unwrap();
@@ -64,7 +82,9 @@ fn a_run_killed_at_any_moment_is_what_it_would_have_been() {
         sleep(Duration::from_micros(random.random_range(0..if early { 400_000 } else { 25_000 })));
         child.kill().unwrap();
         assert_eq!(child.wait().unwrap().code(), None, "kill {kill} came too late");
+        amid_writing += usize::from(is_half_written(&parts));
     }
+    assert!(amid_writing > 0, "no kill came while a checkpoint was written");
     assert!(train(&parts, &[]).status().unwrap().success());
 
     for file in ["metrics.jsonl", "checkpoints/latest/model.safetensors", "checkpoints/best/model.safetensors"] {
@@ -126,4 +146,31 @@ fn another_log_interval_changes_no_number_at_a_step() {
         common += usize::from(step > 31);
     }
     assert_eq!(common, 5, "36, 42, 48, 54 and 60");
+}
+
+/// The first line after the change is of the steps since the last line of the other interval. The rest is byte for byte
+/// what the new interval makes of the run.
+#[test]
+fn from_the_second_line_on_a_run_is_as_if_it_had_always_had_its_log_interval() {
+    let folder = scratch("interval-bytes");
+    let (whole, parts) = (folder.join("whole"), folder.join("parts"));
+    let constant = "train.schedule=constant";
+    assert!(train(&whole, &[constant, "train.max_steps=60", "train.log_every=3"]).status().unwrap().success());
+    assert!(train(&parts, &[constant, "train.max_steps=32", "train.log_every=2"]).status().unwrap().success());
+    assert!(train(&parts, &["train.max_steps=60", "train.log_every=3"]).status().unwrap().success());
+
+    let after = |run: &Path| -> Vec<String> {
+        let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+        let step = |line: &str| serde_json::from_str::<Value>(line).unwrap()["step"].as_u64().unwrap();
+        text.lines().filter(|line| step(line) > 32).map(str::to_owned).collect()
+    };
+    let (whole, parts) = (after(&whole), after(&parts));
+    assert_eq!(whole[1..], parts[1..]);
+    assert!(whole.len() > 12);
+    let [mut a, mut b] = [&whole[0], &parts[0]].map(|line| serde_json::from_str::<Value>(line).unwrap());
+    assert_eq!(a["step"], 33);
+    for key in ["loss", "bits_per_byte"] {
+        assert_ne!(a[key].take(), b[key].take(), "{key} is of three steps, and of one");
+    }
+    assert_eq!(a, b);
 }

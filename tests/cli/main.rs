@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod begin;
+mod branch;
 mod configuration;
 mod damage;
 mod data;

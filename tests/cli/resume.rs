@@ -103,7 +103,7 @@ fn a_second_signal_ends_a_run_at_once_and_costs_the_steps_since_the_checkpoint()
     let folder = scratch("twice");
     let long = |out: &Path| {
         let mut program = begin(fixture, out);
-        for setting in ["max_steps=3", "log_every=1", "checkpoint_every=1", "micro_batch=256", "bytes_per_step=524288"]
+        for setting in ["max_steps=3", "log_every=1", "checkpoint_every=1", "micro_batch=256", "bytes_per_step=1048576"]
         {
             program.args(["--set", &format!("train.{setting}")]);
         }
@@ -111,17 +111,83 @@ fn a_second_signal_ends_a_run_at_once_and_costs_the_steps_since_the_checkpoint()
     };
     let whole = folder.join("whole");
     assert!(long(&whole).status().unwrap().success());
+    // Two at a time are one request, as `timeout` sends them: the step is finished and saved.
     let parts = folder.join("parts");
     let mut child = long(&parts).spawn().unwrap();
-    wait_until(&mut child, || parts.join("checkpoints/latest/state.json").exists());
-    send("TERM", &child);
+    wait_until(&mut child, || lines(&parts) >= 1);
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    assert!(said.any(|line| line.contains("once more exits at once")));
+    for signal in ["TERM", "HUP"] {
+        send(signal, &child);
+    }
+    assert!(said.any(|line| line.contains("stopped and saved at step 2")));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+
+    let mut child = resume(&parts).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.contains("goes on   from step 2, ")));
+    sleep(Duration::from_millis(100));
+    send("TERM", &child);
+    assert!(said.any(|line| line.contains("once more, after a second, exits at once")));
+    sleep(Duration::from_millis(1100));
     send("INT", &child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert_eq!(state(&parts)["step"], 1, "nothing was saved any more");
+    assert_eq!(state(&parts)["step"], 2, "nothing was saved any more");
     run!("train", "--out", parts, "--resume", "--device", "cpu").ok();
     same(&whole, &parts);
+}
+
+fn resume(out: &Path) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_megabyte"));
+    program.envs(fixture::environment()).args(["train", "--resume", "--device", "cpu", "--out"]).arg(out);
+    program.stdout(Stdio::piped()).stderr(Stdio::piped());
+    program
+}
+
+#[test]
+fn one_program_at_a_time_writes_to_a_run() {
+    let fixture = fixture::text();
+    let folder = scratch("locked");
+    let mut program = begin(fixture, &folder);
+    program.args(["--set", "train.max_steps=1000000", "--set", "train.checkpoint_every=10"]);
+    let mut child = program.spawn().unwrap();
+    wait_until(&mut child, || folder.join("checkpoints/latest").exists());
+    let name = folder.to_str().unwrap();
+    run!("train", "--out", folder, "--resume", "--device", "cpu").fails(1, &[name, "another megabyte train"]);
+    let Fixture { config, prepared, .. } = fixture;
+    run!("train", "--config", config, "--data", prepared, "--out", folder, "--force", "--device", "cpu")
+        .fails(1, &[name, "another megabyte train"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // However it ended, the next one may.
+    let shorter = "train.max_steps=20";
+    run!("train", "--out", folder, "--resume", "--allow-config-change", "--set", shorter, "--device", "cpu").ok();
+}
+
+#[test]
+fn a_configuration_that_was_edited_is_compared_with_that_of_the_checkpoint() {
+    let folder = scratch("edited").join("run");
+    copy(&fixture::text().run, &folder);
+    let path = folder.join("config.toml");
+    let whole = fs::read_to_string(&path).unwrap();
+    for (from, to, words) in [
+        ("seed = 0\nlog_every", "seed = 7\nlog_every", ["train.seed: 0 -> 7", "can't change"]),
+        ("bytes_per_step = 192", "bytes_per_step = 384", ["train.bytes_per_step: 192 -> 384", "can't change"]),
+        ("lr = 0.01", "lr = 0.02", ["train.lr: 0.01 -> 0.02", "config.toml"]),
+    ] {
+        let edited = whole.replacen(from, to, 1);
+        assert_ne!(edited, whole, "{whole}");
+        fs::write(&path, &edited).unwrap();
+        run!("train", "--out", folder, "--resume", "--device", "cpu").fails(2, &words);
+        assert_eq!(fs::read_to_string(&path).unwrap(), edited, "a file of somebody's was changed");
+    }
+    // What hinders the run is found before its configuration is replaced.
+    fs::write(&path, &whole).unwrap();
+    fs::remove_file(folder.join("metrics.jsonl")).unwrap();
+    fs::create_dir(folder.join("metrics.jsonl")).unwrap();
+    let longer = "train.max_steps=8";
+    run!("train", "--out", folder, "--resume", "--allow-config-change", "--set", longer, "--device", "cpu")
+        .fails(1, &["metrics.jsonl"]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), whole);
 }
 
 /// A valid split that takes long: the run stops without it, and the one that goes on begins with it.

@@ -5,16 +5,20 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::RunConfig;
 use crate::error::IoContext;
-use crate::modality::Layout;
 use crate::model::folder::{self, TensorCopy};
 use crate::model::{Megabyte, checksums};
 use crate::train::averages::Averages;
 use crate::train::losses::Course;
 use crate::train::optimizer::Optimizer;
-use crate::{Error, Result};
+use crate::{Error, Result, native};
 
 pub(super) const STATE: &str = "state.json";
+/// The run's whole configuration.
+pub(super) const CONFIG: &str = "run.toml";
+/// The version of checkpoints: from 1 on they have checksums and the run's configuration.
+pub(super) const FORMAT: u32 = 1;
 const OPTIMIZER: &str = "optimizer.safetensors";
 /// The weights that are trained, where `model.safetensors` holds their averages.
 const RAW: &str = "raw.safetensors";
@@ -40,6 +44,9 @@ impl Owed {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct State {
+    /// The version of the checkpoint that it is in; 0 for one that has no checksums.
+    #[serde(default)]
+    pub format: u32,
     /// Optimizer steps done.
     pub step: u64,
     /// Symbols trained on.
@@ -58,18 +65,33 @@ pub struct State {
     pub best: Option<f64>,
     /// What the run trains on: see [`Dataset::fingerprint`](crate::data::Dataset::fingerprint).
     pub data: Vec<String>,
+    /// What is held out of it, likewise; none where that is not known.
+    #[serde(default)]
+    pub valid: Vec<String>,
     /// Steps whose gradients were not finite, which changed nothing.
     #[serde(default)]
     pub skipped: u64,
     /// Those of them since the last step that was none.
     #[serde(default)]
     pub skipped_in_a_row: u64,
+    /// The last step that was not skipped.
+    #[serde(default)]
+    pub last_taken: u64,
     /// The losses so far, of which a sudden rise stands out.
     #[serde(default)]
     pub course: Course,
     /// What is still to be done at this step.
     #[serde(default)]
     pub owed: Owed,
+}
+
+impl State {
+    /// Reads that of a checkpoint.
+    pub fn read(checkpoint: &Path) -> Result<Self> {
+        let path = checkpoint.join(STATE);
+        let text = fs::read_to_string(&path).at(&path)?;
+        serde_json::from_str(&text).map_err(|error| Error::file(&path, error))
+    }
 }
 
 /// The tensors of a run.
@@ -89,6 +111,20 @@ impl Tensors<'_> {
         self.model.parameters().iter().map(|(name, _)| name).zip(averages.tensors())
     }
 
+    /// Whether the weights, and their averages, are finite; the error says what to do. Waits for the device.
+    fn check_finite(&self) -> Result<()> {
+        let mut all = self.model.parameters().tensors();
+        all.extend(self.averages.iter().flat_map(|averages| averages.tensors()).map(tch::Tensor::shallow_clone));
+        let all: Vec<_> = all.iter().map(tch::Tensor::detach).collect();
+        // One number from the device. Weights whose squares are beyond float32 are as lost as those that are infinite.
+        let norm = tch::Tensor::zeros([], (tch::Kind::Double, self.model.device()));
+        native::total_norm(&all, &norm)?;
+        if f64::try_from(norm)?.is_finite() {
+            return Ok(());
+        }
+        Err(Error::Content("weights are not finite: lower train.lr or raise train.warmup_steps".to_owned()))
+    }
+
     /// Restores all of them from a checkpoint, and gives where the run stood.
     pub fn restore(&self, checkpoint: &Path) -> Result<State> {
         match self.averages {
@@ -101,15 +137,14 @@ impl Tensors<'_> {
         let tensors: Vec<_> = self.optimizer.state().collect();
         let tensors = tensors.iter().map(|(name, tensor)| (name.as_str(), *tensor));
         folder::read_tensors(&checkpoint.join(OPTIMIZER), tensors)?;
-        let path = checkpoint.join(STATE);
-        let text = fs::read_to_string(&path).at(&path)?;
-        serde_json::from_str(&text).map_err(|error| Error::file(&path, error))
+        State::read(checkpoint)
     }
 }
 
 /// A run at one step, in memory.
 #[derive(Debug)]
 pub struct Snapshot {
+    run: String,
     config: String,
     weights: Vec<TensorCopy>,
     raw: Option<Vec<TensorCopy>>,
@@ -118,8 +153,10 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Copies the tensors; the model is that of the averages, where there are any.
-    pub fn take(layout: &Layout, tensors: Tensors<'_>, state: &State) -> Result<Self> {
+    /// Copies the tensors; the model is that of the averages, where there are any. Fails where weights are not finite: from
+    /// such a checkpoint no run could go on.
+    pub fn take(run: &RunConfig, tensors: Tensors<'_>, state: &State) -> Result<Self> {
+        tensors.check_finite()?;
         let trained = || folder::copies(tensors.model.parameters().iter());
         let (weights, raw) = match tensors.averages {
             None => (trained()?, None),
@@ -127,12 +164,27 @@ impl Snapshot {
         };
         let optimizer: Vec<_> = tensors.optimizer.state().collect();
         Ok(Snapshot {
-            config: folder::config_text(layout, tensors.model),
+            run: run.to_toml(),
+            config: folder::config_text(&run.data.layout()?, tensors.model),
             weights,
             raw,
             optimizer: folder::copies(optimizer.iter().map(|(name, tensor)| (name.as_str(), *tensor)))?,
-            state: state.clone(),
+            state: State { format: FORMAT, ..state.clone() },
         })
+    }
+
+    /// Of a run without tensors.
+    #[cfg(test)]
+    pub(super) fn of(state: State) -> Self {
+        let [run, config] = [String::new(), String::new()];
+        Snapshot {
+            run,
+            config,
+            weights: vec![],
+            raw: None,
+            optimizer: vec![],
+            state: State { format: FORMAT, ..state },
+        }
     }
 
     /// Writes all files into `folder`, which is made anew, and waits until the disk has them.
@@ -149,11 +201,22 @@ impl Snapshot {
         let path = folder.join(STATE);
         let text = serde_json::to_string_pretty(&self.state).expect("a state has no value that JSON lacks");
         fs::write(&path, text).at(&path)?;
+        let path = folder.join(CONFIG);
+        fs::write(&path, &self.run).at(&path)?;
         checksums::write(folder)?;
-        for entry in fs::read_dir(folder).at(folder)? {
-            let path = entry.at(folder)?.path();
-            fs::File::open(&path).and_then(|file| file.sync_all()).at(&path)?;
-        }
-        Ok(())
+        sync_all(folder)
     }
+}
+
+/// Waits until the disk has the files of a folder, and their names.
+pub(super) fn sync_all(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).at(folder)? {
+        sync(&entry.at(folder)?.path())?;
+    }
+    sync(folder)
+}
+
+/// Waits until the disk has a file, or the names in a folder.
+pub(super) fn sync(path: &Path) -> Result<()> {
+    fs::File::open(path).and_then(|file| file.sync_all()).at(path)
 }
