@@ -14,8 +14,8 @@ use megabyte::config::DataConfig;
 use megabyte::data::Dataset;
 use megabyte::generate::SampleConfig;
 use megabyte::modality::Modality;
-use megabyte::model::{Ffn, Position, Projection};
-use megabyte::train::memory::Footprint;
+use megabyte::model::{Ffn, Megabyte, Position, Projection, folder};
+use megabyte::train::memory::{self, Footprint};
 use megabyte::train::{Dtype, Event, Metric, Observer, Optimizer, OptimizerKind, Schedule, TrainConfig, Trainer, fit};
 use tch::{Device, Kind, Tensor};
 
@@ -478,6 +478,55 @@ fn sizes_far_apart_are_reached_by_what_lies_between() {
     assert!(larger.micro_batch == 37 && larger.bytes > part.budget() && !larger.failed, "{part:?}");
 }
 
+/// A configuration whose tensors are large beside all else in memory: 100 MB of weights, nearly all in the first level.
+/// None where the system does not let a program measure what it takes.
+fn large() -> Option<RunConfig> {
+    if fs::write("/proc/self/clear_refs", "5").is_err() {
+        eprintln!("not tested: a program can't reset its peak here (/proc/self/clear_refs)");
+        return None;
+    }
+    let mut config = run_config();
+    config.model = hierarchy(&[(4, 1024, 2, 2), (1, 16, 1, 2)], 64);
+    config.train.bytes_per_step = 64;
+    config.train.micro_batch = 1;
+    Some(config)
+}
+
+#[test]
+fn a_trial_has_the_averages_and_holds_the_levels_that_the_run_does() {
+    let _alone = alone();
+    let Some(plain) = large() else { return };
+    let peak = |config: &RunConfig| fit::within(config, Device::Cpu, 1 << 40).unwrap().peak;
+    let least = |config: &RunConfig| Footprint::of(config).least(Device::Cpu);
+    let (mut averaged, mut held) = (plain.clone(), plain.clone());
+    averaged.train.ema = 0.9;
+    held.train.freeze_levels = vec![0];
+    let [of_plain, of_averaged, of_held] = [&plain, &averaged, &held].map(peak);
+    for (more, less, by_formula) in
+        [(of_averaged, of_plain, least(&averaged) - least(&plain)), (of_plain, of_held, least(&plain) - least(&held))]
+    {
+        let share = (more as f64 - less as f64) / by_formula as f64;
+        // The first trial of a program takes a little more: what libtorch loads is in it.
+        assert!((0.75..1.25).contains(&share), "{more} - {less}, by formula {by_formula}");
+    }
+    assert!(of_plain >= least(&plain), "{of_plain}");
+}
+
+#[test]
+fn saving_takes_one_copy_of_the_weights() {
+    let _alone = alone();
+    let Some(config) = large() else { return };
+    let root = tempfile::tempdir().unwrap();
+    let model = Megabyte::new(&config.model, Kind::Float, Device::Cpu, 1).unwrap();
+    memory::release_cached(Device::Cpu).unwrap();
+    memory::reset_peak(Device::Cpu).unwrap();
+    let before = memory::used(Device::Cpu).unwrap();
+    folder::save(root.path(), &config.data.layout().unwrap(), &model).unwrap();
+    let taken = memory::peak(Device::Cpu).unwrap() - before;
+    let weights = Footprint::of(&config).weights;
+    assert!(taken < weights + weights / 2, "{taken} for weights of {weights}");
+}
+
 /// Bytes of tensors.
 fn size_of<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> u64 {
     tensors.map(|tensor| (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64).sum()
@@ -541,7 +590,7 @@ fn some_level_with_parameters_has_to_learn() {
     // The first level now has nothing that could learn.
     config.model = hierarchy(&[(4, 32, 0, 2), (1, 32, 1, 2)], 64);
     let error = config.validate().unwrap_err().to_string();
-    assert!(error.contains("`train.freeze_levels` are [1]") && error.contains("nothing is left to train"), "{error}");
+    assert!(error.contains("`train.freeze_levels` are [1]") && error.contains("leaves nothing to train"), "{error}");
     config.train.freeze_levels = vec![0];
     config.validate().unwrap();
 }

@@ -274,8 +274,11 @@ impl TrainConfig {
         )?;
         // A first level without blocks has no parameters.
         let mut learning = (model.first_level()..levels).filter(|l| !self.freeze_levels.contains(l));
-        let (frozen, reason) = (&self.freeze_levels, "are all levels that have parameters: nothing is left to train");
-        check(learning.next().is_some(), "freeze_levels", format!("are {frozen:?}, which {reason}"))?;
+        check(
+            learning.next().is_some(),
+            "freeze_levels",
+            format!("are {:?}, all levels that have parameters, which leaves nothing to train", self.freeze_levels),
+        )?;
         check(
             self.bytes_per_step <= MAX_STEP,
             "bytes_per_step",
