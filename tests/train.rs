@@ -447,7 +447,10 @@ fn the_micro_batch_that_fits_is_the_largest_divisor_below_the_limit() {
     assert_eq!(sizes[sizes.iter().position(|&size| size == part.micro_batch).unwrap() + 1], larger.micro_batch);
     assert!(larger.bytes > part.budget() && !larger.failed, "{part:?}");
 
-    // Too little for one sequence, and for the model alone.
+    // Too little for one sequence, and for the model alone. A long one: what a thread's heap keeps at its end, up to
+    // 64 MB, is not seen where it is used again.
+    config.model.context = 16 * 1024;
+    config.train.bytes_per_step = config.model.context;
     let model = Footprint::of(&config).least(Device::Cpu);
     let least = (model as f64 * 1.05 / fit::SHARE) as u64;
     for (available, words) in [(least, "train.checkpoint_levels=[0, 1]"), (model, "try fewer or narrower levels")] {
@@ -478,7 +481,7 @@ fn sizes_far_apart_are_reached_by_what_lies_between() {
     assert!(larger.micro_batch == 37 && larger.bytes > part.budget() && !larger.failed, "{part:?}");
 }
 
-/// A configuration whose tensors are large beside all else in memory: 100 MB of weights, nearly all in the first level.
+/// A configuration whose tensors are large beside all else in memory: 200 MB of weights, nearly all in the first level.
 /// None where the system does not let a program measure what it takes.
 fn large() -> Option<RunConfig> {
     if fs::write("/proc/self/clear_refs", "5").is_err() {
@@ -486,7 +489,7 @@ fn large() -> Option<RunConfig> {
         return None;
     }
     let mut config = run_config();
-    config.model = hierarchy(&[(4, 1024, 2, 2), (1, 16, 1, 2)], 64);
+    config.model = hierarchy(&[(4, 1024, 4, 2), (1, 16, 1, 2)], 64);
     config.train.bytes_per_step = 64;
     config.train.micro_batch = 1;
     Some(config)
@@ -506,7 +509,7 @@ fn a_trial_has_the_averages_and_holds_the_levels_that_the_run_does() {
         [(of_averaged, of_plain, least(&averaged) - least(&plain)), (of_plain, of_held, least(&plain) - least(&held))]
     {
         let share = (more as f64 - less as f64) / by_formula as f64;
-        // The first trial of a program takes a little more: what libtorch loads is in it.
+        // What libtorch loads at first is in the first trial, and what a thread's heap keeps is in none.
         assert!((0.75..1.25).contains(&share), "{more} - {less}, by formula {by_formula}");
     }
     assert!(of_plain >= least(&plain), "{of_plain}");
