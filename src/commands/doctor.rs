@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use megabyte::train::memory;
 use serde::Serialize;
+use tch::Device;
 
 use super::{environment, output};
 use crate::cli::DoctorArgs;
@@ -77,26 +79,26 @@ struct Missing {
 
 /// Prints the report.
 pub fn run(args: DoctorArgs) -> anyhow::Result<()> {
-    let report = examine();
+    let report = examine()?;
     if args.json { output::print_json(&report) } else { output::print(&lines(&report).join("\n")) }
 }
 
-fn examine() -> Report {
+fn examine() -> anyhow::Result<Report> {
     let mut missing = Vec::new();
     let libtorch = libtorch(&mut missing);
     let cuda = cuda(&mut missing);
     let tools = tools(&mut missing);
-    Report {
+    Ok(Report {
         megabyte: env!("CARGO_PKG_VERSION"),
         commit: environment::COMMIT,
         tch: TCH,
         libtorch,
         cuda,
         cpu: cpu(),
-        memory: memory(),
+        memory: memory()?,
         tools,
         missing,
-    }
+    })
 }
 
 /// The shared library of this name in this process.
@@ -179,16 +181,8 @@ pub(super) fn cpu() -> Cpu {
     }
 }
 
-fn memory() -> Memory {
-    let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let bytes = |name: &str| {
-        let line = info.lines().find(|line| line.starts_with(name))?;
-        line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
-    };
-    Memory {
-        total_bytes: bytes("MemTotal:").unwrap_or_default(),
-        available_bytes: bytes("MemAvailable:").unwrap_or_default(),
-    }
+fn memory() -> anyhow::Result<Memory> {
+    Ok(Memory { total_bytes: memory::total(Device::Cpu)?, available_bytes: memory::available(Device::Cpu)? })
 }
 
 /// Name, arguments that make it say its version, what it is for, and the command that gets it. An empty command: its

@@ -1,6 +1,7 @@
 //! `environment.json` of a run: what each start of the program ran on, and of what it was made.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context;
@@ -47,15 +48,24 @@ struct Cpu {
     capability: String,
 }
 
-/// Adds this start of the program to a run's list.
+/// Adds this start of the program to a run's list. A list that can't be read stays as it is, and the run goes on
+/// without: it is worth more.
 pub fn append(folder: &Path, device: Device, step: u64) -> anyhow::Result<()> {
     let path = folder.join(FILE);
-    let mut starts: Vec<Value> = match fs::read_to_string(&path) {
-        Ok(text) => serde_json::from_str(&text).unwrap_or_else(|error| {
-            say(&format!("warning: {}: is damaged and begins anew: {error}", path.display()));
-            Vec::new()
-        }),
-        Err(_) => Vec::new(),
+    let found = match fs::read_to_string(&path) {
+        Ok(text) => serde_json::from_str(&text).map_err(|error| error.to_string()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error.to_string()),
+    };
+    let mut starts: Vec<Value> = match found {
+        Ok(starts) => starts,
+        Err(reason) => {
+            say(&format!(
+                "warning: {}: can't be read ({reason}), so this start is not added: move it away to begin another",
+                path.display()
+            ));
+            return Ok(());
+        }
     };
     starts.push(serde_json::to_value(examine(device, step)?)?);
     output::write(&path, format!("{}\n", serde_json::to_string_pretty(&starts)?).as_bytes())

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use megabyte::data::{self, Dataset, Split};
 use megabyte::model::Adopted;
 use megabyte::progress::Progress;
-use megabyte::train::{Event, Metric, Observer, TrainConfig, Trainer, fit, memory};
+use megabyte::train::{Event, Larger, Metric, Observer, TrainConfig, Trainer, fit, memory};
 use megabyte::{Error, RunConfig};
 use tch::Device;
 
@@ -117,9 +117,12 @@ fn fitted(config: &RunConfig, device: Device) -> anyhow::Result<usize> {
     let passes = config.train.bytes_per_step / (fit.micro_batch * config.model.context);
     let why = match fit.larger {
         None => format!("the whole step at once, below {limit}"),
-        Some((more, bytes)) => {
-            let limit = if bytes > fit.budget() { format!("more than {limit}") } else { "which failed".to_owned() };
-            format!("{passes} passes a step; {more} would take {}, {limit}", memory::human(bytes))
+        Some(Larger { micro_batch, failed: true, .. }) => {
+            format!("{passes} passes a step; for {micro_batch} memory was not to be had, in spite of {limit}")
+        }
+        Some(Larger { micro_batch, bytes, failed: false }) => {
+            let bytes = memory::human(bytes);
+            format!("{passes} passes a step; {micro_batch} would take {bytes}, more than {limit}")
         }
     };
     say(&format!("fit       train.micro_batch = {}: takes {}, {why}", fit.micro_batch, memory::human(fit.peak)));
@@ -151,6 +154,9 @@ fn describe(trainer: &Trainer, config: &RunConfig, device: &str) {
     }
     if let Some(adopted) = trainer.adopted() {
         say(&format!("begins    {}", begins(adopted)));
+        for difference in &adopted.differences {
+            say(&format!("warning: {difference}: the same weights mean something else with it"));
+        }
     }
     if !config.train.freeze_levels.is_empty() {
         say(&format!("frozen    levels {:?}", config.train.freeze_levels));

@@ -14,6 +14,8 @@ pub struct Change {
     pub from: Option<Value>,
     /// Its value in the second, if it has one.
     pub to: Option<Value>,
+    /// Whether batches are drawn from several data sets, `[[data.mix]]`.
+    mixed: bool,
 }
 
 /// The keys whose values differ, in the order of their names.
@@ -21,7 +23,8 @@ pub fn changes(from: &RunConfig, to: &RunConfig) -> Vec<Change> {
     let mut changes = Vec::new();
     let table = |config: &RunConfig| Table::try_from(config).ok().map(Value::Table);
     compare(String::new(), table(from).as_ref(), table(to).as_ref(), &mut changes);
-    changes
+    let mixed = !from.data.mix.is_empty();
+    changes.into_iter().map(|change| Change { mixed, ..change }).collect()
 }
 
 fn compare(key: String, from: Option<&Value>, to: Option<&Value>, changes: &mut Vec<Change>) {
@@ -48,7 +51,7 @@ fn compare(key: String, from: Option<&Value>, to: Option<&Value>, changes: &mut 
                 compare(inner(&index.to_string()), a.get(index), b.get(index), changes);
             }
         }
-        _ => changes.push(Change { key, from: from.cloned(), to: to.cloned() }),
+        _ => changes.push(Change { key, from: from.cloned(), to: to.cloned(), mixed: false }),
     }
 }
 
@@ -63,8 +66,9 @@ impl Change {
             ["data", "limits", ..] | ["data", "mix", _, "limits", ..] => None,
             ["data", ..] => Some("the checkpoint names a place in the data as it is with this"),
             ["train", "seed"] => Some("it decides the order of the data"),
-            ["train", "bytes_per_step" | "micro_batch"] => {
-                Some("the checkpoint names a place in the data by batches of this size")
+            ["train", "bytes_per_step"] => Some("the checkpoint names a place in the data by steps of this size"),
+            ["train", "micro_batch"] if self.mixed => {
+                Some("each batch of this size is from one of the data sets of data.mix")
             }
             ["train", "optimizer"] => Some("the checkpoint has the state of the other optimizer"),
             ["train", "init_from"] => Some("it says what the run began with"),
@@ -138,7 +142,7 @@ mod tests {
     #[test]
     fn what_a_checkpoint_is_made_of_can_not_change() {
         let change = |key: &str, from: Option<Value>, to: Option<Value>| {
-            Change { key: key.to_owned(), from, to }.refused().is_some()
+            Change { key: key.to_owned(), from, to, mixed: false }.refused().is_some()
         };
         let any = |key: &str| change(key, Some(1.into()), Some(2.into()));
         for key in [
@@ -151,15 +155,30 @@ mod tests {
             "data.mix.0.rate",
             "train.seed",
             "train.bytes_per_step",
-            "train.micro_batch",
             "train.optimizer",
             "train.freeze_levels",
             "train.init_from",
         ] {
             assert!(any(key), "{key}");
         }
-        for key in ["model.dropout", "data.sources", "data.mix.0.sources", "data.limits.max_pixels", "train.lr"] {
+        for key in [
+            "model.dropout",
+            "data.sources",
+            "data.mix.0.sources",
+            "data.limits.max_pixels",
+            "train.lr",
+            "train.micro_batch",
+        ] {
             assert!(!any(key), "{key}");
+        }
+        // A batch of several data sets' is of one of them, whatever its size.
+        let mix = "[data]\nwidth = 64\n[[data.mix]]\nmodality = \"image\"\n";
+        for (more, refused) in [("", false), (mix, true)] {
+            let from = config(more);
+            let mut to = from.clone();
+            to.train.micro_batch = 2;
+            let [change] = &changes(&from, &to)[..] else { panic!("one key differs") };
+            assert_eq!((change.key.as_str(), change.refused().is_some()), ("train.micro_batch", refused));
         }
         let number = |value: f64| Some(Value::Float(value));
         assert!(change("train.ema", number(0.0), number(0.99)) && change("train.ema", number(0.99), None));

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Megabyte;
+use serde_json::{Value, json};
+
 use super::folder::{self, ModelFile, WEIGHTS};
+use super::{Megabyte, ModelConfig};
 use crate::error::IoContext;
 use crate::{Error, Result};
 
@@ -21,6 +23,9 @@ pub struct Adopted {
     pub fresh: Vec<String>,
     /// Names of the other model's that have no place here.
     pub unused: Vec<String>,
+    /// Keys that have another value there, with both: what no name and no shape tells, though the same weights mean
+    /// something else with it.
+    pub differences: Vec<String>,
 }
 
 /// Copies the weights of the model, checkpoint or run at `path` into those of the same name. Where shapes differ in the
@@ -28,12 +33,13 @@ pub struct Adopted {
 /// where nothing at all fits.
 pub fn adopt(path: &Path, model: &Megabyte) -> Result<Adopted> {
     let folder = folder::resolve(path)?;
-    ModelFile::read(&folder)?;
+    let other = ModelFile::read(&folder)?;
     folder::verify(&folder)?;
     let file = folder.join(WEIGHTS);
     let content = std::fs::read(&file).at(&file)?;
     let mut there = folder::views(&file, &content)?;
-    let mut adopted = Adopted { folder, ..Adopted::default() };
+    let differences = differences(&other.model, model.config());
+    let mut adopted = Adopted { folder, differences, ..Adopted::default() };
     for (name, target) in model.parameters().iter() {
         let Some(view) = there.remove(name) else {
             adopted.fresh.push(name.to_owned());
@@ -62,4 +68,28 @@ pub fn adopt(path: &Path, model: &Megabyte) -> Result<Adopted> {
         return Err(Error::file(&file, reason));
     }
     Ok(adopted)
+}
+
+/// What is computed otherwise with weights of the same names and shapes, level by level as these are taken.
+fn differences(there: &ModelConfig, here: &ModelConfig) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut compare = |key: String, there: Value, here: Value| {
+        if there != here {
+            found.push(format!("{key} is {here} here and {there} there"));
+        }
+    };
+    compare("model.norm".to_owned(), json!(there.norm), json!(here.norm));
+    compare("model.norm_eps".to_owned(), json!(there.norm_eps), json!(here.norm_eps));
+    compare("model.ffn".to_owned(), json!(there.ffn), json!(here.ffn));
+    compare("model.position".to_owned(), json!(there.position), json!(here.position));
+    compare("model.cross_patch".to_owned(), json!(there.cross_patch), json!(here.cross_patch));
+    let rotary = |model: &ModelConfig| (0..model.levels.len()).any(|l| model.is_rotary(l));
+    if rotary(there) && rotary(here) {
+        compare("model.rotary_base".to_owned(), json!(there.rotary_base), json!(here.rotary_base));
+    }
+    for (l, (there, here)) in there.levels.iter().zip(&here.levels).enumerate() {
+        compare(format!("model.level.{l}.n_head"), json!(there.n_head), json!(here.n_head));
+        compare(format!("model.level.{l}.window"), json!(there.window), json!(here.window));
+    }
+    found
 }

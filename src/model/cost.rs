@@ -42,13 +42,7 @@ impl ModelConfig {
         if self.has_encoder(l) {
             all += taps() * code * code + bias * FILTERS.len() * code;
         }
-        if l > self.first_level() {
-            let parent = self.levels[l - 1].n_embd;
-            all += match self.projection {
-                Projection::Slice => n_embd * (parent / self.units(l)),
-                Projection::Linear => self.units(l) * n_embd * parent,
-            };
-        }
+        all += self.from_parent_parameters(l) as usize;
         let ups = self.ffn_matrices() - 1;
         let biases = 3 * n_embd + n_embd + ups * self.ffn_dim(l) + n_embd;
         let qk_norms = if self.qk_norm { 2 * (n_embd / n_head) } else { 0 };
@@ -56,6 +50,19 @@ impl ModelConfig {
         // The block in which latents read the whole context is one more.
         let blocks = n_layer + usize::from(self.latents > 0);
         (all + blocks * block) as u64
+    }
+
+    /// Parameters of the matrix from level `l - 1` to level `l`, where there is one.
+    pub fn from_parent_parameters(&self, l: usize) -> u64 {
+        if l <= self.first_level() {
+            return 0;
+        }
+        let (width, parent) = (self.levels[l].n_embd, self.levels[l - 1].n_embd);
+        let all = match self.projection {
+            Projection::Slice => width * (parent / self.units(l)),
+            Projection::Linear => self.units(l) * width * parent,
+        };
+        all as u64
     }
 
     /// Parameters of the output matrix where it is not the finest byte table.

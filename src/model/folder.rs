@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
@@ -177,11 +178,16 @@ pub(crate) fn write_copies(path: &Path, tensors: &[TensorCopy]) -> Result<()> {
     let views = tensors
         .iter()
         .map(|copy| Ok((copy.name.as_str(), TensorView::new(copy.dtype, copy.shape.clone(), &copy.data)?)))
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
+        .collect::<Result<Vec<_>, SafeTensorError>>()
         .map_err(|error| Error::file(path, error))?;
-    // Not `serialize_to_file`, whose file nobody but its owner may read.
-    let content = safetensors::serialize(views, None).map_err(|error| Error::file(path, error))?;
-    std::fs::write(path, content).at(path)
+    // The library writes from the views, without a second copy in memory, into a file that nobody but its owner may
+    // read: it gets the rights that a new file has.
+    let rights = std::fs::File::create(path).and_then(|file| file.metadata()).at(path)?.permissions();
+    safetensors::serialize_to_file(views, None, path).map_err(|error| match error {
+        SafeTensorError::IoError(error) => Error::io(path, error),
+        error => Error::file(path, error),
+    })?;
+    std::fs::set_permissions(path, rights).at(path)
 }
 
 /// Copies tensors of a safetensors file into those of the same name, whatever their device and type.

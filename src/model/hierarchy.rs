@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::config::ModelConfig;
 use super::level::Level;
-use super::parameters::{Init, Parameters};
+use super::parameters::{Init, Parameters, named_level};
 use crate::{Error, Result};
 
 /// The model.
@@ -80,8 +80,7 @@ impl Megabyte {
 
     /// The level of a parameter, by its name: what is named for none belongs to the output, and so to the last.
     pub(crate) fn level_of(&self, name: &str) -> usize {
-        let level = name.strip_prefix("level.").and_then(|rest| rest.split('.').next()?.parse().ok());
-        level.unwrap_or(self.config.levels.len() - 1)
+        named_level(name).unwrap_or(self.config.levels.len() - 1)
     }
 
     /// Training leaves these levels as they are.

@@ -26,4 +26,4 @@ mod stretch;
 pub use adopt::{Adopted, adopt};
 pub use config::{Embedding, Ffn, LevelConfig, ModelConfig, Norm, Position, Projection};
 pub use hierarchy::Megabyte;
-pub use parameters::Parameters;
+pub use parameters::{Parameters, named_level};

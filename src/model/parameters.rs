@@ -74,6 +74,11 @@ impl Parameters {
     }
 }
 
+/// The level that a parameter is named for, `level.{l}.…`, where it is.
+pub fn named_level(name: &str) -> Option<usize> {
+    name.strip_prefix("level.")?.split_once('.')?.0.parse().ok()
+}
+
 /// Inverse transform sampling between the cuts: erf⁻¹ of a uniform draw, scaled.
 fn truncated_normal(shape: &[i64], std: f64) -> Tensor {
     // Φ(2) - Φ(-2) = erf(2 / √2), the mass between the cuts.

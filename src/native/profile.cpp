@@ -93,12 +93,22 @@ char *mb_profile_record(bool on) {
 
 // Begins a span, from 1 to 3, where the calling thread is recorded; whether it is.
 bool mb_profile_enter(int span) {
-  if (recorder.on) recorder.enter(span);
-  return recorder.on;
+  try {
+    if (recorder.on) recorder.enter(span);
+    return recorder.on;
+  } catch (...) {
+    return false; // without memory for it there is no such span
+  }
 }
 
 // Ends the span that was begun last.
-void mb_profile_leave() { recorder.leave(""); }
+void mb_profile_leave() {
+  try {
+    recorder.leave("");
+  } catch (...) {
+    // Without memory for a sum, its time is lost.
+  }
+}
 
 // Hands over every sum of the calling thread, by span and name, and forgets them. Times are without what was called.
 void mb_profile_take(void (*row)(void *to, int span, const char *name, uint64_t calls, int64_t nanoseconds), void *to) {

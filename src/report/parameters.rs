@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::run::entries;
 use crate::error::IoContext;
+use crate::model::named_level;
 use crate::{Error, Result};
 
 #[derive(Deserialize)]
@@ -44,9 +45,8 @@ fn count(path: &Path) -> Result<Vec<u64>> {
     let header: BTreeMap<String, Entry> = serde_json::from_slice(&header).map_err(|error| Error::file(path, error))?;
     let mut levels: Vec<u64> = Vec::new();
     for (name, entry) in header {
-        let level = name.strip_prefix("level.").and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
         // A hierarchy has a handful of levels; a damaged header must not ask for more.
-        if let Some(level) = level.filter(|&level| level < 64) {
+        if let Some(level) = named_level(&name).filter(|&level| level < 64) {
             if levels.len() <= level {
                 levels.resize(level + 1, 0);
             }

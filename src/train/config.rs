@@ -277,8 +277,13 @@ impl TrainConfig {
             "freeze_levels",
             format!("are {:?}, allowed are levels 0 to {}", self.freeze_levels, levels - 1),
         )?;
-        let frozen = (0..levels).all(|l| self.freeze_levels.contains(&l));
-        check(!frozen, "freeze_levels", "are all levels, which leaves nothing to train")?;
+        // A first level without blocks has no parameters.
+        let mut learning = (model.first_level()..levels).filter(|l| !self.freeze_levels.contains(l));
+        check(
+            learning.next().is_some(),
+            "freeze_levels",
+            format!("are {:?}, all levels that have parameters, which leaves nothing to train", self.freeze_levels),
+        )?;
         check(
             self.bytes_per_step <= MAX_STEP,
             "bytes_per_step",

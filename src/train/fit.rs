@@ -2,8 +2,10 @@
 
 use tch::{Device, Kind, Tensor};
 
+use super::averages::Averages;
 use super::memory::{self, Footprint};
 use super::optimizer::Optimizer;
+use super::shortage::Part;
 use super::{numerics, shortage};
 use crate::config::RunConfig;
 use crate::model::{Megabyte, gradients};
@@ -15,20 +17,29 @@ pub const SHARE: f64 = 0.8;
 /// No step that is tried is so many times larger than what was measured before: a line from small sizes is not exact.
 const STRIDE: usize = 16;
 
-const ONE: &str = "a training step of one sequence";
-
 /// A micro-batch, and why it is that.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fit {
     /// Sequences of a forward pass.
     pub micro_batch: usize,
-    /// Bytes that a step of these takes at most, measured.
+    /// Bytes that a step of these takes at most, measured; on a CPU with the copy of a checkpoint that is written
+    /// meanwhile.
     pub peak: u64,
     /// Bytes that were available before anything was built.
     pub available: u64,
-    /// The next larger size that divides the step, and the bytes that it takes or would take; none where a pass is the
-    /// whole step.
-    pub larger: Option<(usize, u64)>,
+    /// The next larger size that divides the step; none where a pass is the whole step.
+    pub larger: Option<Larger>,
+}
+
+/// A micro-batch that does not fit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Larger {
+    /// Sequences of a forward pass.
+    pub micro_batch: usize,
+    /// Bytes that a step of these takes, measured where it was tried, else by the straight line.
+    pub bytes: u64,
+    /// Whether memory was not to be had when it was tried, or fewer sequences were, whatever the line says.
+    pub failed: bool,
 }
 
 impl Fit {
@@ -58,7 +69,7 @@ pub fn estimate(config: &RunConfig, device: Device) -> Result<u64> {
     }
     trial.end()?;
     if needed > available {
-        return Err(shortage::too_large("a training step", needed, available, config));
+        return Err(shortage::too_large(needed, available, config));
     }
     Ok(needed)
 }
@@ -85,24 +96,31 @@ pub fn within(config: &RunConfig, device: Device, available: u64) -> Result<Fit>
             Err(Error::Memory(_)) => above = Some((2, None)),
             Err(error) => return Err(error),
         }
-        let fits =
-            |trial: &Trial, size: usize| size <= STRIDE * trial.largest() && trial.predicted(size) <= trial.budget;
-        while let Some(&size) = sizes
-            .iter()
-            .filter(|&&size| size > best.0 && above.is_none_or(|(above, _)| size < above))
-            .rfind(|&&size| fits(&trial, size))
-        {
-            match trial.measure(size) {
-                Ok(peak) if peak <= trial.budget => best = (size, peak),
-                Ok(peak) => above = Some((size, Some(peak))),
-                Err(Error::Memory(_)) => above = Some((size, None)),
+        loop {
+            let open = |size: usize| size > best.0 && above.is_none_or(|(above, _)| size < above);
+            let mut candidates =
+                sizes.iter().copied().filter(|&size| open(size) && trial.predicted(size) <= trial.budget);
+            let Some(least) = candidates.next() else { break };
+            // Where none is in reach, what divides nothing makes the line longer.
+            let reach = STRIDE * trial.largest();
+            let tried = candidates.rfind(|&size| size <= reach).unwrap_or(least.min(reach));
+            match trial.measure(tried) {
+                Ok(peak) if peak > trial.budget => above = Some((tried, Some(peak))),
+                Ok(peak) if sizes.contains(&tried) => best = (tried, peak),
+                Ok(_) => {}
+                Err(Error::Memory(_)) => above = Some((tried, None)),
                 Err(error) => return Err(error),
             }
         }
     }
     let larger = sizes.iter().find(|&&size| size > best.0).map(|&size| {
-        let measured = above.and_then(|(at, peak)| peak.filter(|_| at == size));
-        (size, measured.unwrap_or_else(|| trial.predicted(size)))
+        let tried = above.filter(|&(at, _)| at <= size);
+        let measured = tried.filter(|&(at, _)| at == size).and_then(|(_, peak)| peak);
+        Larger {
+            micro_batch: size,
+            bytes: measured.unwrap_or_else(|| trial.predicted(size)),
+            failed: tried.is_some_and(|(_, peak)| peak.is_none()),
+        }
     });
     trial.end()?;
     Ok(Fit { micro_batch: best.0, peak: best.1, available, larger })
@@ -114,6 +132,7 @@ struct Trial<'c> {
     device: Device,
     model: Megabyte,
     optimizer: Optimizer,
+    averages: Option<Averages>,
     /// Bytes used before the model was built, those that were available then, and those that a step may take.
     before: u64,
     available: u64,
@@ -128,31 +147,28 @@ impl<'c> Trial<'c> {
         numerics::apply(&config.train, device)?;
         memory::release_cached(device)?;
         let before = memory::used(device)?;
-        // Before it is built: the system might end a program that takes what is not there.
-        let least = Footprint::of(&config.model).total();
-        if least > budget {
-            let (least, budget) = (memory::human(least), memory::human(budget));
-            return Err(Error::Memory(format!(
-                "weights, gradients and optimizer state of this model need {least} of memory, and {budget} are there for \
-                 them: make model.level smaller"
-            )));
-        }
-        let kind = config.train.dtype.kind();
-        let model = shortage::catch(|| Megabyte::new(&config.model, kind, device, config.train.seed))?;
-        let optimizer = Optimizer::new(&model, &config.train);
-        Ok(Trial { config, device, model, optimizer, before, available, budget, measured: Vec::new() })
+        shortage::check_model(config, device, budget)?;
+        let train = &config.train;
+        let (model, optimizer, averages) = shortage::guard(Part::Model, config, || {
+            let model = Megabyte::new(&config.model, train.dtype.kind(), device, train.seed)?;
+            model.hold(&train.freeze_levels);
+            let optimizer = Optimizer::new(&model, train);
+            let averages = (train.ema > 0.0).then(|| Averages::new(&model, train.ema));
+            Ok((model, optimizer, averages))
+        })?;
+        Ok(Trial { config, device, model, optimizer, averages, before, available, budget, measured: Vec::new() })
     }
 
     /// One sequence, after a step that loads what libtorch loads at first.
     fn first(&mut self) -> Result<u64> {
         let mut single = self.config.clone();
         single.train.micro_batch = 1;
-        let first = shortage::guard(ONE, &single, || {
+        let first = shortage::guard(Part::Step, &single, || {
             self.step(1)?;
             self.measure(1)
         })?;
         if first > self.budget {
-            return Err(shortage::too_large(ONE, first, self.budget, &single));
+            return Err(shortage::too_large(first, self.budget, &single));
         }
         Ok(first)
     }
@@ -160,7 +176,7 @@ impl<'c> Trial<'c> {
     /// Two take at most what one takes twice, but for the model's own.
     fn room_for_second(&self) -> bool {
         let one = self.measured[0].1;
-        one + one.saturating_sub(Footprint::of(&self.config.model).total()) <= self.available
+        one + one.saturating_sub(Footprint::of(self.config).least(self.device)) <= self.available
     }
 
     fn measure(&mut self, rows: usize) -> Result<u64> {
@@ -195,7 +211,7 @@ impl<'c> Trial<'c> {
     }
 
     /// Forward and back with gradients of a pass before that are still there, as between the passes of a step, and an
-    /// update by nothing. Gives the bytes that it took at most, the model's own included.
+    /// update by nothing. Gives the bytes that it took at most, the model's own included, and on a CPU a checkpoint's.
     fn step(&mut self, rows: usize) -> Result<u64> {
         memory::release_cached(self.device)?;
         memory::reset_peak(self.device)?;
@@ -206,9 +222,13 @@ impl<'c> Trial<'c> {
                 let symbols = Tensor::randint(256, [rows as i64, model.context as i64], (Kind::Int64, self.device));
                 let _nats = gradients::accumulate(&self.model, &symbols, model.dropout, 0.0, &train.memory())?;
             }
-            self.optimizer.step(0.0).map(drop)
+            let _finite = self.optimizer.step(0.0)?;
+            self.averages.as_mut().map_or(Ok(()), |averages| averages.update(1))
         })?;
         super::speed::synchronize(self.device);
-        Ok(memory::peak(self.device)?.saturating_sub(self.before))
+        let footprint = Footprint::of(self.config);
+        // Memory that was kept before and is used again shows nowhere, but the model does take what it takes.
+        let taken = memory::peak(self.device)?.saturating_sub(self.before).max(footprint.total());
+        Ok(taken + footprint.snapshot(self.device))
     }
 }

@@ -8,8 +8,9 @@ use std::path::Path;
 
 use tch::Device;
 
+use super::config::OptimizerKind;
 use crate::Result;
-use crate::model::ModelConfig;
+use crate::config::RunConfig;
 use crate::native::memory as native;
 
 /// Bytes used now; 0 where the system does not say.
@@ -80,27 +81,62 @@ pub fn release_cached(device: Device) -> Result<()> {
     native::release_kept_memory(device.is_cuda())
 }
 
-/// Bytes that a run has on the device by its model alone, whatever a step takes beside them.
+/// Bytes that a run has on the device by its model alone, whatever a step takes beside them. All numbers are float32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Footprint {
-    /// Weights, in float32.
+    /// Weights of all levels.
     pub weights: u64,
-    /// A gradient of each.
+    /// A gradient of each weight that is trained.
     pub gradients: u64,
-    /// AdamW's two averages of each.
+    /// Of each such weight AdamW's two averages or Muon's momentum, and the number of steps.
     pub optimizer: u64,
+    /// The averages of all weights, where the run keeps them.
+    pub averages: u64,
 }
 
 impl Footprint {
     /// By formula, of a model that is not built for it.
-    pub fn of(model: &ModelConfig) -> Self {
+    pub fn of(config: &RunConfig) -> Self {
+        let RunConfig { model, train, .. } = config;
+        let last = model.levels.len() - 1;
+        // As the level of a parameter is found, the output matrix belongs to the last one.
+        let level = |l: usize| model.parameters(l) + if l == last { model.output_parameters() } else { 0 };
+        let matrices = |l: usize| model.block_parameters(l) + model.from_parent_parameters(l);
+        let trained = || (model.first_level()..=last).filter(|l| !train.freeze_levels.contains(l));
+
+        let all = trained().map(level).sum::<u64>();
+        let with_momentum = match train.optimizer {
+            OptimizerKind::AdamW => 0,
+            OptimizerKind::Muon => trained().map(matrices).sum(),
+        };
         let weights = 4 * model.total_parameters();
-        Footprint { weights, gradients: weights, optimizer: 2 * weights }
+        Footprint {
+            weights,
+            gradients: 4 * all,
+            optimizer: 4 * (with_momentum + 2 * (all - with_momentum) + 1),
+            averages: if train.ema > 0.0 { weights } else { 0 },
+        }
     }
 
-    /// All together.
+    /// All of it on the device.
     pub fn total(&self) -> u64 {
-        self.weights + self.gradients + self.optimizer
+        self.weights + self.gradients + self.optimizer + self.averages
+    }
+
+    /// The tensors of a checkpoint.
+    pub fn checkpoint(&self) -> u64 {
+        self.weights + self.optimizer + self.averages
+    }
+
+    /// What the copy of a checkpoint, which is written while steps go on, takes of the device's memory: copies are on the
+    /// host.
+    pub fn snapshot(&self, device: Device) -> u64 {
+        if device == Device::Cpu { self.checkpoint() } else { 0 }
+    }
+
+    /// The least that a run needs of the device, before any step.
+    pub fn least(&self, device: Device) -> u64 {
+        self.total() + self.snapshot(device)
     }
 }
 
@@ -157,6 +193,10 @@ mod tests {
 
     #[test]
     fn the_peak_is_what_was_used_since_it_was_reset() {
+        if fs::write("/proc/self/clear_refs", "5").is_err() {
+            eprintln!("not tested: a program can't reset its peak here (/proc/self/clear_refs)");
+            return;
+        }
         let bytes = 256 << 20;
         release_cached(Device::Cpu).unwrap();
         reset_peak(Device::Cpu).unwrap();

@@ -20,7 +20,7 @@ pub mod speed;
 mod trainer;
 
 pub use config::{Dtype, OptimizerKind, Precision, Schedule, TrainConfig};
-pub use fit::{Fit, fit};
+pub use fit::{Fit, Larger, fit};
 pub use levels::LevelNorms;
 pub use losses::Course;
 pub use metrics::{Metric, Speed};

@@ -3,7 +3,10 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use super::memory;
+use tch::Device;
+
+use super::config::OptimizerKind;
+use super::memory::{self, Footprint};
 use crate::config::RunConfig;
 use crate::{Error, Result};
 
@@ -37,27 +40,121 @@ pub fn catch<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     Err(Error::Memory(said(&message)))
 }
 
-/// The same for a part of a run, such as "a training step": the error names the keys that would make it need less.
-pub(super) fn guard<T>(part: &str, config: &RunConfig, work: impl FnOnce() -> Result<T>) -> Result<T> {
+/// A part of a run that takes memory: what makes it need less.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Part {
+    /// Weights, and what each of them has beside it.
+    Model,
+    /// A way there and back.
+    Step,
+    /// What the optimizer does after these.
+    Update,
+    /// Scoring held-out data.
+    Evaluation,
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Part::Model => "the model",
+            Part::Step => "a training step",
+            Part::Update => "the optimizer's step",
+            Part::Evaluation => "an evaluation",
+        }
+    }
+
+    /// Which keys are what, and what to try.
+    fn advice(self, config: &RunConfig) -> String {
+        let mut ways = match self {
+            Part::Model => of_model(config),
+            Part::Step => of_step(config),
+            Part::Update => of_update(config),
+            Part::Evaluation => fewer_sequences(config).into_iter().collect(),
+        };
+        if ways.is_empty() {
+            ways.push("a smaller model or a smaller model.context".to_owned());
+        }
+        format!("try {}", ways.join(", or "))
+    }
+}
+
+/// The same for a part of a run: the error names the keys that would make it need less.
+pub(super) fn guard<T>(part: Part, config: &RunConfig, work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch(work).map_err(|error| match error {
-        Error::Memory(reason) => Error::Memory(format!("{part} is out of memory: {}; {reason}", advice(config))),
+        Error::Memory(reason) => {
+            Error::Memory(format!("{} is out of memory: {}; {reason}", part.name(), part.advice(config)))
+        }
         error => error,
     })
 }
 
-/// Which keys are what, and what to try.
-pub(super) fn advice(config: &RunConfig) -> String {
-    let (train, model) = (&config.train, &config.model);
-    let rows = train.rows(model);
-    let mut ways = Vec::new();
-    if let Some(&fewer) = train.micro_batch_sizes(model).iter().rfind(|&&size| size <= rows / 2) {
+/// Fails where a run needs more by its model alone than `available` bytes: before it is built, since the system might
+/// end a program that takes what is not there.
+pub(super) fn check_model(config: &RunConfig, device: Device, available: u64) -> Result<()> {
+    let footprint = Footprint::of(config);
+    let least = footprint.least(device);
+    if least <= available {
+        return Ok(());
+    }
+    let copy = if footprint.snapshot(device) > 0 { ", with the copy of a checkpoint," } else { "" };
+    let [least, available] = [least, available].map(memory::human);
+    Err(Error::Memory(format!(
+        "weights, gradients and optimizer state of this model need {least}{copy} of memory, and {available} are there for \
+         them: {}",
+        Part::Model.advice(config)
+    )))
+}
+
+/// What makes the model and its optimizer's state smaller, in a new run.
+fn of_model(config: &RunConfig) -> Vec<String> {
+    let train = &config.train;
+    let mut ways = vec!["fewer or narrower levels ([[model.level]])".to_owned()];
+    if train.optimizer == OptimizerKind::AdamW {
+        ways.push("train.optimizer=\"muon\", which keeps half as much for the matrices of blocks".to_owned());
+    }
+    if train.ema > 0.0 {
+        ways.push(format!("train.ema=0 (it is {})", train.ema));
+    }
+    let levels: Vec<usize> = (config.model.first_level()..config.model.levels.len()).collect();
+    if levels.iter().filter(|l| !train.freeze_levels.contains(l)).count() > 1 {
+        let held = &train.freeze_levels;
         ways.push(format!(
-            "train.micro_batch={fewer} (it is {}: {rows} sequences of {} bytes) or --fit, which finds the largest that \
-             fits, in a new run",
-            train.micro_batch, model.context
+            "levels that are held by train.freeze_levels (it is {held:?}), without gradients and optimizer state"
         ));
     }
-    let together = if train.stretch_bytes == 0 { rows * model.context } else { train.stretch_bytes };
+    ways
+}
+
+/// What makes the optimizer's step need less.
+fn of_update(config: &RunConfig) -> Vec<String> {
+    let mut ways = of_model(config);
+    if config.train.optimizer == OptimizerKind::Muon {
+        ways.push("train.optimizer=\"adamw\", which takes nothing beside its state".to_owned());
+    }
+    ways
+}
+
+/// A smaller micro-batch, where there is one.
+fn fewer_sequences(config: &RunConfig) -> Option<String> {
+    let (train, model) = (&config.train, &config.model);
+    let rows = train.rows(model);
+    let fewer = *train.micro_batch_sizes(model).iter().rfind(|&&size| size <= rows / 2)?;
+    let goes_on = if config.data.mix.is_empty() {
+        "with which a run that has begun goes on by --resume and --allow-config-change, or in a new run --fit, which \
+         finds the largest that fits"
+    } else {
+        "or --fit, which finds the largest that fits, in a new run"
+    };
+    let (now, context) = (train.micro_batch, model.context);
+    Some(format!("train.micro_batch={fewer} (it is {now}: {rows} sequences of {context} bytes), {goes_on}"))
+}
+
+/// What makes a way there and back need less.
+fn of_step(config: &RunConfig) -> Vec<String> {
+    let (train, model) = (&config.train, &config.model);
+    let mut ways: Vec<String> = fewer_sequences(config).into_iter().collect();
+    let all = train.rows(model) * model.context;
+    let together = if train.stretch_bytes == 0 { all } else { train.stretch_bytes.min(all) };
     if together / 2 >= model.patch_size() {
         ways.push(format!("train.stretch_bytes={} (it is {})", together / 2, train.stretch_bytes));
     }
@@ -65,16 +162,17 @@ pub(super) fn advice(config: &RunConfig) -> String {
     if all.iter().any(|l| !train.checkpoint_levels.contains(l)) {
         ways.push(format!("train.checkpoint_levels={all:?} (it is {:?})", train.checkpoint_levels));
     }
-    if ways.is_empty() {
-        ways.push("a smaller model or a smaller model.context".to_owned());
-    }
-    format!("try {}", ways.join(", or "))
+    ways
 }
 
-/// What a run needs that is more than there is.
-pub(super) fn too_large(what: &str, needed: u64, available: u64, config: &RunConfig) -> Error {
-    let (needed, available) = (memory::human(needed), memory::human(available));
-    Error::Memory(format!("{what} needs {needed} of memory, and {available} are there for it: {}", advice(config)))
+/// A training step that needs more than there is.
+pub(super) fn too_large(needed: u64, available: u64, config: &RunConfig) -> Error {
+    let [needed, available] = [needed, available].map(memory::human);
+    let rows = config.train.rows(&config.model);
+    let advice = Part::Step.advice(config);
+    Error::Memory(format!(
+        "a training step with a micro-batch of {rows} needs {needed} of memory, and {available} are there for it: {advice}"
+    ))
 }
 
 /// What libtorch says where memory is short: CUDA's allocator, the CPU's, C++'s own, cuBLAS.
@@ -105,6 +203,36 @@ mod tests {
         assert!((one * 2.0).requires_grad());
         let other = catch_unwind(|| catch(|| -> Result<()> { panic!("of another cause") }));
         assert!(other.is_err());
+    }
+
+    #[test]
+    fn advice_is_of_what_changes_something() {
+        let config = |train: &str| -> RunConfig {
+            let levels = "[[model.level]]\nunit = 4\nn_embd = 16\nn_layer = 1\nn_head = 2\n\
+                          [[model.level]]\nunit = 1\nn_embd = 8\nn_layer = 1\nn_head = 2\n";
+            let text = format!("[data]\nmodality = \"text\"\n[model]\ncontext = 64\n{levels}[train]\n{train}");
+            toml::from_str(&text).unwrap()
+        };
+        let has = |part: Part, train: &str, words: &str| part.advice(&config(train)).contains(words);
+        // As many as there are at most: half of what is asked for beyond that would change nothing.
+        let much = "bytes_per_step = 256\nstretch_bytes = 100000\n";
+        assert!(has(Part::Step, much, "train.stretch_bytes=128 (it is 100000)"));
+        assert!(has(Part::Step, "bytes_per_step = 256\nstretch_bytes = 64\n", "train.stretch_bytes=32"));
+        // Scoring has no way back.
+        for words in ["stretch_bytes", "checkpoint_levels"] {
+            assert!(has(Part::Step, much, words) && !has(Part::Evaluation, much, words), "{words}");
+        }
+        assert!(has(Part::Evaluation, much, "train.micro_batch=2 (it is 0: 4 sequences of 64 bytes)"));
+        assert!(has(Part::Evaluation, "bytes_per_step = 64\n", "a smaller model.context"));
+        // A batch has nothing to do with the size of a model.
+        for part in [Part::Model, Part::Update] {
+            assert!(!has(part, much, "micro_batch") && !has(part, much, "stretch"));
+            assert!(has(part, much, "model.level") && has(part, much, "muon") && !has(part, much, "train.ema"));
+            assert!(has(part, "ema = 0.9\n", "train.ema=0 (it is 0.9)"));
+            let muon = "optimizer = \"muon\"\nfreeze_levels = [0]\n";
+            assert!(!has(part, muon, "\"muon\"") && !has(part, muon, "freeze_levels"));
+        }
+        assert!(has(Part::Update, "optimizer = \"muon\"\n", "train.optimizer=\"adamw\""));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::metrics::{Metric, Speed};
 use super::observer::{Event, Observer, Outcome};
 use super::optimizer::Optimizer;
 use super::schedule::learning_rate;
+use super::shortage::Part;
 use super::{memory, shortage};
 use crate::config::RunConfig;
 use crate::data::{Dataset, Loader, LoaderConfig, Mixture, PAD, Sampler};
@@ -76,14 +77,19 @@ impl Trainer {
         config.validate()?;
         super::numerics::apply(&config.train, device)?;
         let kind = config.train.dtype.kind();
-        let model = Megabyte::new(&config.model, kind, device, config.train.seed)?;
-        let adopted = match &config.train.init_from {
-            Some(other) if !resume => Some(adopt(other, &model)?),
-            _ => None,
-        };
-        model.hold(&config.train.freeze_levels);
-        let optimizer = Optimizer::new(&model, &config.train);
-        let averages = (config.train.ema > 0.0).then(|| Averages::new(&model, config.train.ema));
+        memory::release_cached(device)?;
+        shortage::check_model(&config, device, memory::available(device)?)?;
+        let (model, adopted, optimizer, averages) = shortage::guard(Part::Model, &config, || {
+            let model = Megabyte::new(&config.model, kind, device, config.train.seed)?;
+            let adopted = match &config.train.init_from {
+                Some(other) if !resume => Some(adopt(other, &model)?),
+                _ => None,
+            };
+            model.hold(&config.train.freeze_levels);
+            let optimizer = Optimizer::new(&model, &config.train);
+            let averages = (config.train.ema > 0.0).then(|| Averages::new(&model, config.train.ema));
+            Ok((model, adopted, optimizer, averages))
+        })?;
         let checkpoints = Checkpoints::new(folder);
         let data: Vec<String> = train.iter().map(Dataset::fingerprint).collect();
         let held_out: Vec<String> = valid.iter().map(Dataset::fingerprint).collect();
@@ -99,6 +105,10 @@ impl Trainer {
                 let reason = "was trained on other data than its sources hold now: \
                               bring these back to what they were, or begin a new run";
                 return Err(Error::file(folder, reason));
+            }
+            if config.data.mix.is_empty() {
+                // The same sequences in batches of what may be another size: those of whole steps are behind.
+                state.next_batch = state.step.saturating_mul(config.train.micro_batches(&config.model) as u64);
             }
             // A best one that is lost, or of a step that is done again, is no measure for those to come.
             if checkpoints.best_step().is_none_or(|best| best > state.step) {
@@ -256,18 +266,21 @@ impl Trainer {
         let mut total = Tensor::zeros([], (Kind::Double, self.model.device()));
         let (kept, scale) = (self.config.train.memory(), 1.0 / symbols.max(1) as f64);
         for batch in &batches {
-            let nats = shortage::guard("a training step", &self.config, || {
+            let nats = shortage::guard(Part::Step, &self.config, || {
                 let on_device = loss::to_device(batch, self.model.device())?;
                 gradients::accumulate(&self.model, &on_device, self.config.model.dropout, scale, &kept)
             })?;
             let _ = total.g_add_(&nats);
         }
-        let finite = self.optimizer.step(lr)?;
+        let finite = shortage::guard(Part::Update, &self.config, || {
+            let finite = self.optimizer.step(lr)?;
+            if let Some(averages) = &mut self.averages {
+                averages.update(self.state.step + 1)?;
+            }
+            Ok(finite)
+        })?;
 
         self.state.step += 1;
-        if let Some(averages) = &mut self.averages {
-            averages.update(self.state.step)?;
-        }
         let first = self.state.next_batch;
         self.state.next_batch += batches.len() as u64;
         self.state.bytes_seen += symbols as u64;
@@ -375,16 +388,19 @@ impl Trainer {
             // Whether the best so far is on the disk decides what is better.
             self.finish_writing(to);
         }
-        let histograms = levels::histograms(&self.model, self.optimizer.grad_norm()?)?;
-        if let Err(error) = to.log.gradients(self.state.step, &histograms) {
+        let histograms = self.optimizer.grad_norm().and_then(|norm| levels::histograms(&self.model, norm));
+        if let Err(error) = histograms.and_then(|histograms| to.log.gradients(self.state.step, &histograms)) {
             to.observer.event(Event::Note(&format!("no histograms at step {}: {error}", self.state.step)));
         }
         let progress = to.observer.progress();
-        let scored = self.on_averages(|run| shortage::guard("an evaluation", &run.config, || run.score(progress)))?;
+        let scored = self.on_averages(|run| shortage::guard(Part::Evaluation, &run.config, || run.score(progress)))?;
         let Some((parts, found)) = scored else {
             return Ok(None);
         };
-        let raw = if self.averages.is_some() { self.score(progress)? } else { None };
+        let raw = match &self.averages {
+            Some(_) => shortage::guard(Part::Evaluation, &self.config, || self.score(progress))?,
+            None => None,
+        };
         // A model whose loss is NaN or infinite is never saved over one that was better.
         if !found.nats.is_finite() {
             let reason = format!(

@@ -29,13 +29,17 @@ fn a_run_begins_with_a_model_of_another_modality() {
         "--set",
         "model.level.0.n_embd=8",
         "--set",
-        "model.level.1.n_embd=8"
+        "model.level.1.n_embd=8",
+        "--set",
+        "model.ffn=\"gelu\""
     )
     .ok();
     // Twice the patch and no end symbol: the tables of patches are drawn anew, rows of the bytes' are taken.
     for words in ["begins", "checkpoints/best", "256 of the 256 rows of level.1.byte_embedding", "drawn anew"] {
         assert!(begun.stderr.contains(words), "no {words} in {}", begun.stderr);
     }
+    // What fits may mean something else.
+    assert!(begun.stderr.contains("warning: model.ffn is \"gelu\" here and \"relu\" there"), "{}", begun.stderr);
     let config = fs::read_to_string(out.join("config.toml")).unwrap();
     assert!(config.contains("init_from"), "{config}");
     // What it began with is no matter for what follows.

@@ -30,12 +30,15 @@ fn a_dry_run_tells_what_the_run_is_and_writes_nothing() {
     // Of 192 bytes each; every second and third of them.
     assert_eq!((&found["steps"], &found["bytes"], &found["patches"]), (&json!(6), &json!(6 * 192), &json!(6 * 48)));
     assert_eq!((&found["evaluations"], &found["checkpoints"]), (&json!(2), &json!(3)));
-    // As the run itself has it on the disk, beside the number of the optimizer's step.
+    // As the run itself has it on the disk.
     let latest = run.join("checkpoints/latest");
     let on_disk = ["model.safetensors", "optimizer.safetensors"].map(|name| tensor_bytes(&latest.join(name)));
-    assert_eq!(found["checkpoint_bytes"].as_u64().unwrap() + 4, on_disk.iter().sum::<u64>());
+    assert_eq!(found["checkpoint_bytes"].as_u64().unwrap(), on_disk.iter().sum::<u64>());
     let memory = |key: &str| found["memory"][key].as_u64().unwrap();
-    assert_eq!([memory("weights"), memory("gradients"), memory("optimizer")], [1, 1, 2].map(|n| n * on_disk[0]));
+    let [weights, state] = on_disk;
+    assert_eq!([memory("weights"), memory("gradients"), memory("optimizer")], [weights, weights, state]);
+    // Its copy is on the host, which is the device.
+    assert_eq!([memory("averages"), memory("snapshot")], [0, weights + state]);
     assert!(memory("peak") > 50 << 20 && memory("available") > memory("peak"), "{found}");
     let number = |key: &str| found[key].as_f64().unwrap();
     assert!(number("mfu") > 0.0 && number("bytes_per_second") > 0.0);
@@ -44,6 +47,19 @@ fn a_dry_run_tells_what_the_run_is_and_writes_nothing() {
     let people = run!("train", "--config", config, "--dry-run", "--fit", "--device", "cpu").ok();
     assert!(people.stdout.contains("1 passes of 3 sequences"), "{}", people.stdout);
     assert!(people.stderr.contains("train.micro_batch = 3"), "{}", people.stderr);
+    assert!(people.stdout.contains("while a checkpoint is written"), "{}", people.stdout);
+}
+
+#[test]
+fn a_dry_run_depends_on_no_learning_rate() {
+    // Which a run reaches by its warm-up, or never: weights would be infinite after a step of it.
+    let Fixture { config, .. } = fixture::text();
+    let sets = ["train.lr=1e38", "train.ema=0.9", "train.optimizer=\"muon\""];
+    let [lr, ema, muon] = sets;
+    let found =
+        run!("train", "--config", config, "--dry-run", "--set", lr, "--set", ema, "--set", muon, "--device", "cpu")
+            .ok();
+    assert!(found.stdout.contains("averages"), "{}", found.stdout);
 }
 
 #[test]
@@ -55,8 +71,39 @@ fn a_dry_run_refuses_what_the_run_would() {
     run!("train", "--config", config, "--json").fails(2, &["--dry-run"]);
     // A model of terabytes is not even begun.
     let large = ["model.level.0.n_layer=1000", "model.level.0.n_embd=65536"];
+    let words = [
+        "weights, gradients and optimizer state",
+        "with the copy of a checkpoint, of memory",
+        "fewer or narrower levels ([[model.level]])",
+        "train.optimizer=\"muon\"",
+        "train.freeze_levels (it is [])",
+    ];
     run!("train", "--config", config, "--dry-run", "--set", large[0], "--set", large[1], "--device", "cpu")
-        .fails(1, &["weights, gradients and optimizer state", "of memory", "model.level"]);
+        .fails(1, &words);
+    let out = scratch("large").join("run");
+    let data = &fixture::text().prepared;
+    run!(
+        "train", "--config", config, "--data", data, "--out", out, "--set", large[0], "--set", large[1], "--device",
+        "cpu"
+    )
+    .fails(1, &words);
+    assert!(!out.exists(), "nothing is written for a run that can't begin");
+}
+
+#[test]
+fn a_run_goes_on_with_another_micro_batch() {
+    let Fixture { config, prepared, .. } = fixture::text();
+    let out = scratch("smaller").join("run");
+    run!("train", "--config", config, "--data", prepared, "--out", out, "--device", "cpu").ok();
+    let smaller = ["train.micro_batch=1", "train.max_steps=8"];
+    let resume = |allow: &str| {
+        run!("train", "--out", out, "--resume", "--set", smaller[0], "--set", smaller[1], allow, "--device", "cpu")
+    };
+    resume("--set=train.max_steps=8").fails(2, &["train.micro_batch: 0 -> 1", "--allow-config-change"]);
+    let resumed = resume("--allow-config-change").ok();
+    assert!(resumed.stderr.contains("train.micro_batch: 0 -> 1"), "{}", resumed.stderr);
+    let state: Value = serde_json::from_slice(&fs::read(out.join("checkpoints/latest/state.json")).unwrap()).unwrap();
+    assert_eq!((&state["step"], &state["next_batch"]), (&json!(8), &json!(24)));
 }
 
 #[test]
@@ -105,6 +152,7 @@ dtype = "float32"
         &[
             "a training step is out of memory",
             "train.micro_batch=1 (it is 0: 2 sequences of 1048576 bytes)",
+            "goes on by --resume and --allow-config-change",
             "--fit",
             "train.stretch_bytes=1048576 (it is 0)",
             "train.checkpoint_levels=[0]",
@@ -157,11 +205,16 @@ fn every_start_of_a_run_is_written_down() {
     assert!(found[0]["cpu"]["model"].is_string() && found[0]["cpu"]["capability"].is_string());
     assert!(found[0]["os"].as_str().unwrap().contains("linux"));
 
-    // Begun anew, it has one start; a damaged list is no reason not to go on.
+    // Begun anew, it has one start; a list that can't be read is no reason not to go on, and stays as it is.
     begin("--force");
     assert_eq!(starts().len(), 1);
-    fs::write(out.join("environment.json"), "[{").unwrap();
-    let resumed = run!("train", "--out", out, "--resume", "--device", "cpu").ok();
-    assert!(resumed.stderr.contains("environment.json"), "{}", resumed.stderr);
+    for damaged in [&b"[{"[..], b"[\xff]"] {
+        fs::write(out.join("environment.json"), damaged).unwrap();
+        let resumed = run!("train", "--out", out, "--resume", "--device", "cpu").ok();
+        assert!(resumed.stderr.contains("environment.json: can't be read"), "{}", resumed.stderr);
+        assert_eq!(fs::read(out.join("environment.json")).unwrap(), damaged);
+    }
+    fs::remove_file(out.join("environment.json")).unwrap();
+    run!("train", "--out", out, "--resume", "--device", "cpu").ok();
     assert_eq!(starts().len(), 1);
 }

@@ -305,7 +305,6 @@ fn a_run_goes_on_only_as_it_began() {
         "data.newlines=\"lf\"",
         "train.seed=77",
         "train.bytes_per_step=384",
-        "train.micro_batch=1",
     ] {
         let key = set.split_once('=').unwrap().0;
         for flags in [&[][..], &allow[..]] {

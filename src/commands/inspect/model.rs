@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use megabyte::model::folder::ModelFile;
-use megabyte::model::{LevelConfig, ModelConfig};
+use megabyte::model::{LevelConfig, ModelConfig, named_level};
 use megabyte::{Error, Result};
 use safetensors::tensor::Metadata;
 use serde_json::{Value, json};
@@ -104,9 +104,8 @@ fn parameters(path: &Path) -> Result<BTreeMap<String, u64>> {
     }
     let mut found = BTreeMap::new();
     for (name, tensor) in header.tensors() {
-        let level = name.match_indices('.').nth(1).filter(|_| name.starts_with("level."));
-        let key = level.map_or(name.as_str(), |(end, _)| &name[..end]);
-        *found.entry(key.to_owned()).or_insert(0) += tensor.shape.iter().product::<usize>() as u64;
+        let key = named_level(&name).map_or(name.clone(), |l| format!("level.{l}"));
+        *found.entry(key).or_insert(0) += tensor.shape.iter().product::<usize>() as u64;
     }
     Ok(found)
 }

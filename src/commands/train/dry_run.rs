@@ -66,7 +66,10 @@ struct Memory {
     weights: u64,
     gradients: u64,
     optimizer: u64,
-    /// What steps took at most: on a CPU of the whole program, on CUDA of tensors.
+    averages: u64,
+    /// The copy of a checkpoint that is written while steps go on; 0 where it is in another memory.
+    snapshot: u64,
+    /// What steps took at most: on a CPU of the whole program, on CUDA of tensors. Without the copy of a checkpoint.
     peak: u64,
     available: u64,
 }
@@ -98,7 +101,7 @@ fn describe(config: &RunConfig, device: Device, measured: &Steps, available: u64
         forward_flops_per_byte: model.forward_flops_per_byte(l),
     };
     let levels: Vec<Level> = (0..model.levels.len()).map(level).collect();
-    let footprint = Footprint::of(model);
+    let footprint = Footprint::of(config);
     let per_step = measured.seconds_per_step();
     let steps = match train.max_minutes {
         0.0 => train.max_steps,
@@ -126,11 +129,13 @@ fn describe(config: &RunConfig, device: Device, measured: &Steps, available: u64
         training_flops: predicted * model.training_flops_per_byte(),
         evaluations: times(train.eval_every),
         checkpoints: times(train.checkpoint_every),
-        checkpoint_bytes: footprint.weights + footprint.optimizer,
+        checkpoint_bytes: footprint.checkpoint(),
         memory: Memory {
             weights: footprint.weights,
             gradients: footprint.gradients,
             optimizer: footprint.optimizer,
+            averages: footprint.averages,
+            snapshot: footprint.snapshot(device),
             peak: memory::peak(device)?,
             available,
         },
@@ -194,11 +199,19 @@ fn lines(run: &DryRun, train: &TrainConfig) -> Vec<String> {
     let disk = memory::human(run.checkpoint_bytes.saturating_mul(kept));
     line("evaluations", thousands(run.evaluations));
     line("checkpoints", format!("{} of {each}, {kept} kept at most: {disk}", thousands(run.checkpoints)));
-    let Memory { weights, gradients, optimizer, peak, available } = run.memory;
-    let [weights, gradients, optimizer, peak, available] =
-        [weights, gradients, optimizer, peak, available].map(memory::human);
-    line("memory", format!("{weights} weights, {gradients} gradients, {optimizer} optimizer, by formula"));
-    line("", format!("{peak} in all, measured; {available} available"));
+    let Memory { weights, gradients, optimizer, averages, snapshot, peak, available } = run.memory;
+    let human = memory::human;
+    let mut parts =
+        format!("{} weights, {} gradients, {} optimizer", human(weights), human(gradients), human(optimizer));
+    if averages > 0 {
+        parts.push_str(&format!(", {} averages", human(averages)));
+    }
+    line("memory", format!("{parts}, by formula"));
+    let beside = match snapshot {
+        0 => String::new(),
+        bytes => format!(", and {} while a checkpoint is written", human(bytes)),
+    };
+    line("", format!("{} in all, measured{beside}; {} available", human(peak), human(available)));
     line(
         "speed",
         format!(
