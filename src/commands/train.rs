@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use megabyte::data::{self, Dataset, Split};
+use megabyte::error::IoContext;
 use megabyte::model::Adopted;
 use megabyte::progress::Progress;
 use megabyte::train::{Event, Larger, Metric, Observer, TrainConfig, Trainer, fit, memory};
@@ -34,13 +35,17 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     if args.dry_run {
         return dry_run::run(config, &args, device);
     }
-    if args.fit {
-        config.train.micro_batch = fitted(&config, device)?;
-    }
     if let Some(origin) = &origin {
         origin.check(&config, &args)?;
     }
     folder::check(&folder, &config, &args)?;
+    check_sources(&config)?;
+    if origin.is_none() {
+        Trainer::check(&config, device)?;
+    }
+    if args.fit {
+        config.train.micro_batch = fitted(&config, device)?;
+    }
     let (train, valid) = datasets(&config, terminal)?;
 
     let mut trainer = match &origin {
@@ -83,11 +88,19 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the configuration names, prepared: to train on, and held out.
-fn datasets(config: &RunConfig, terminal: &Terminal) -> anyhow::Result<(Vec<Dataset>, Vec<Dataset>)> {
+/// Whether all that is to be prepared is there: preparing some of it may take hours.
+fn check_sources(config: &RunConfig) -> anyhow::Result<()> {
     if config.data.sources.is_empty() {
         bail!(Error::config("data.sources", "is empty: name files or folders there, or with --data"));
     }
+    for source in config.data.parts().flat_map(|part| &part.sources) {
+        fs::metadata(source).at(source)?;
+    }
+    Ok(())
+}
+
+/// What the configuration names, prepared: to train on, and held out.
+fn datasets(config: &RunConfig, terminal: &Terminal) -> anyhow::Result<(Vec<Dataset>, Vec<Dataset>)> {
     let (mut train, mut valid) = (Vec::new(), Vec::new());
     for part in config.data.parts() {
         let prepared = data::prepared(&part.sources, part, terminal)?;

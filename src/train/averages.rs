@@ -24,6 +24,7 @@ impl Averages {
     /// Moves towards the weights after step number `step`, from 1. At the start the average is of the steps so far, so
     /// that it is not of weights that have learned nothing.
     pub fn update(&mut self, step: u64) -> Result<()> {
+        let _optimizer = native::profile::span(native::profile::Span::Optimizer);
         let decay = self.decay.min((1 + step) as f64 / (10 + step) as f64);
         tch::no_grad(|| native::lerp(&self.tensors, &self.params, 1.0 - decay))
     }

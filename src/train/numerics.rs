@@ -9,11 +9,17 @@ use crate::{Error, Result};
 /// What cuBLAS takes for sums whose order never changes.
 const WORKSPACES: [&str; 2] = [":4096:8", ":16:8"];
 
-/// Sets precision and determinism for the whole program. Fails where the device can't be deterministic as it is.
-pub(super) fn apply(config: &TrainConfig, device: Device) -> Result<()> {
+/// Fails where the device can't be deterministic as it is.
+pub(super) fn check(config: &TrainConfig, device: Device) -> Result<()> {
     if config.deterministic && device.is_cuda() {
         check_workspace(std::env::var("CUBLAS_WORKSPACE_CONFIG").ok().as_deref())?;
     }
+    Ok(())
+}
+
+/// Sets precision and determinism for the whole program. Fails where [`check`] does.
+pub(super) fn apply(config: &TrainConfig, device: Device) -> Result<()> {
+    check(config, device)?;
     native::set_float32_precision(config.float32_precision as usize)?;
     native::set_deterministic(config.deterministic)
 }

@@ -18,12 +18,14 @@ use super::observer::{Event, Observer, Outcome};
 use super::optimizer::Optimizer;
 use super::schedule::learning_rate;
 use super::shortage::Part;
+use super::speed::synchronize;
 use super::{memory, shortage};
 use crate::config::RunConfig;
 use crate::data::{Dataset, Loader, LoaderConfig, Mixture, PAD, Sampler};
 use crate::density::{EvalOptions, Evaluation, Inference, evaluate};
 use crate::error::IoContext;
 use crate::generate::{Request, generate};
+use crate::model::folder::{ModelFile, resolve};
 use crate::model::{Adopted, Megabyte, ModelConfig, adopt, gradients, loss};
 use crate::progress::Progress;
 use crate::{Error, Result};
@@ -62,6 +64,17 @@ struct Outside<'a> {
 }
 
 impl Trainer {
+    /// What can be known of a run before its data is prepared, which may take hours: whether the configuration can work, the
+    /// device does what it asks for, and a model to begin with is there.
+    pub fn check(config: &RunConfig, device: Device) -> Result<()> {
+        config.validate()?;
+        super::numerics::check(&config.train, device)?;
+        if let Some(other) = &config.train.init_from {
+            ModelFile::read(&resolve(other)?)?;
+        }
+        Ok(())
+    }
+
     /// A fresh run in `folder`, or with `resume` one that continues from its latest checkpoint.
     ///
     /// `train` holds what `[data]` names and then what each `[[data.mix]]` does, `valid` what is held out of these.
@@ -76,6 +89,9 @@ impl Trainer {
     ) -> Result<Self> {
         config.validate()?;
         super::numerics::apply(&config.train, device)?;
+        let train: Vec<_> = train.into_iter().map(Arc::new).collect();
+        // Whether there is anything to train on.
+        batches(&config, &train)?;
         let kind = config.train.dtype.kind();
         memory::release_cached(device)?;
         shortage::check_model(&config, device, memory::available(device)?)?;
@@ -91,7 +107,7 @@ impl Trainer {
             Ok((model, adopted, optimizer, averages))
         })?;
         let checkpoints = Checkpoints::new(folder);
-        let data: Vec<String> = train.iter().map(Dataset::fingerprint).collect();
+        let data: Vec<String> = train.iter().map(|data| data.fingerprint()).collect();
         let held_out: Vec<String> = valid.iter().map(Dataset::fingerprint).collect();
         let (mut resumed, mut notes) = (None, Vec::new());
         let mut state =
@@ -139,7 +155,7 @@ impl Trainer {
             losses: Losses::default(),
             log: None,
             checkpoints,
-            train: train.into_iter().map(Arc::new).collect(),
+            train,
             valid: valid.into_iter().filter(|valid| !valid.is_empty()).collect(),
         })
     }
@@ -306,7 +322,11 @@ impl Trainer {
     /// is skipped. Whatever is written or saved comes after it, so that lines are in the same order whenever a run is
     /// stopped.
     fn settle(&mut self, to: &mut Outside<'_>) -> Result<()> {
+        let started = Instant::now();
+        // What the device still does is the steps' time.
+        synchronize(self.model.device());
         self.losses.settle(&self.config.train, &mut self.state)?;
+        self.state.minutes += started.elapsed().as_secs_f64() / 60.0;
         for spike in self.losses.take_spikes() {
             if let Err(error) = to.log.spike(&spike) {
                 to.observer.event(Event::Note(&format!("{error}; it is tried again")));

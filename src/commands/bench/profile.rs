@@ -18,6 +18,8 @@ pub fn measure(mut config: RunConfig, seconds: f64, device: Device) -> anyhow::R
     config.train.eval_every = 0;
     config.train.sample_every = 0;
     config.train.checkpoint_every = 0;
+    // Stretches with a line each, however rare lines are.
+    config.train.log_every = config.train.log_every.min(50);
     let stretch = config.train.log_every;
     let dataset = super::random_dataset(&config)?;
     let mut trainer = Trainer::new(config, folder.path(), vec![dataset], Vec::new(), device, false)?;

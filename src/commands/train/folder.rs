@@ -49,7 +49,13 @@ pub fn check(folder: &Path, config: &RunConfig, args: &TrainArgs) -> anyhow::Res
     if checkpoints.any(|entry| !entry.file_name().to_string_lossy().starts_with(".step_")) {
         bail!("{folder_name}: holds a run; --resume continues it, --force starts anew, --out names another");
     }
-    let same = fs::read_to_string(folder.join("config.toml")).is_ok_and(|text| text == config.to_toml());
+    let same = RunConfig::load(&folder.join("config.toml"), &[]).is_ok_and(|mut began| {
+        if args.fit {
+            // It is measured anew.
+            began.train.micro_batch = config.train.micro_batch;
+        }
+        began == *config
+    });
     let other = ["config.toml", "metrics.jsonl", "speed.jsonl", environment::FILE, "samples"]
         .into_iter()
         .find(|part| !same && folder.join(part).exists());
