@@ -109,8 +109,9 @@ impl Log {
         self.events.flush()
     }
 
-    /// The file of metrics, to wait for the disk with.
-    pub fn metrics_file(&self) -> Result<File> {
+    /// Makes sure that all metrics are in their file, and gives it, to wait for the disk with.
+    pub fn metrics_file(&mut self) -> Result<File> {
+        self.metrics.flush()?;
         self.metrics.handle()
     }
 

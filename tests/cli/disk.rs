@@ -98,7 +98,8 @@ fn checkpoints_that_can_not_be_written_cost_no_earlier_one() {
     // At step 8; and which steps come next depends on how long that took.
     assert!(ended.stderr.contains("warning: no checkpoint at step 8:"), "{}", ended.stderr);
     assert!(ended.stderr.matches("warning: no checkpoint at step").count() >= 2, "{}", ended.stderr);
-    ended.fails(1, &["step 12 is not saved", "--resume goes on from", "File too large"]);
+    // Not for want of the events, which no checkpoint needs.
+    ended.fails(1, &["safetensors: File too large", "step 12 is not saved", "--resume goes on from"]);
     assert_eq!(before, fs::read(place.join("optimizer.safetensors")).unwrap());
     for entry in fs::read_dir(run.join("checkpoints")).unwrap() {
         let name = entry.unwrap().file_name();

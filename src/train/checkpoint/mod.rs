@@ -48,10 +48,9 @@ impl Checkpoints {
             .ok_or_else(|| Error::file(run, "has no checkpoint to resume from: begin it again without --resume"))
     }
 
-    /// Whether `place` is what [`latest`](Self::latest) gives.
-    pub fn is_latest(&self, place: &Path) -> bool {
-        let latest = self.latest().and_then(|latest| fs::canonicalize(latest).ok());
-        latest.is_some() && latest == fs::canonicalize(place).ok()
+    /// The step of the checkpoint that [`latest`](Self::latest) gives.
+    pub fn latest_step(&self) -> Option<u64> {
+        State::read(&self.latest()?).ok().map(|state| state.step)
     }
 
     /// The step of the checkpoint that `best` names, where that is there.

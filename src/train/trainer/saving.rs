@@ -47,7 +47,6 @@ impl Trainer {
         prune: bool,
     ) -> Result<impl FnOnce() -> Result<PathBuf> + Send + 'static> {
         // What a checkpoint says is done is in the metrics: else a run that goes on from it would miss lines.
-        to.log.flush()?;
         let (metrics, path) = (to.log.metrics_file()?, self.folder.join("metrics.jsonl"));
         let tensors = Tensors { model: &self.model, optimizer: &self.optimizer, averages: self.averages.as_ref() };
         let snapshot = Snapshot::take(&self.config, tensors, &self.state)?;
@@ -93,7 +92,7 @@ impl Trainer {
             return "no good checkpoint was written before".to_owned();
         };
         let above: Vec<String> = self.checkpoints.above(step).iter().map(|place| place.display().to_string()).collect();
-        let mut text = if self.checkpoints.is_latest(&good) {
+        let mut text = if self.checkpoints.latest_step() == Some(step) {
             format!("--resume goes on from the last good checkpoint, {}", good.display())
         } else if above.is_empty() {
             format!("the last good checkpoint is {}", good.display())
