@@ -94,7 +94,8 @@ pub struct TrainConfig {
     /// Bytes of one optimizer step, padding included, at most 2^32: a multiple of `micro_batch` (at least 1) times
     /// `model.context`.
     pub bytes_per_step: usize,
-    /// Sequences of one forward pass; gradients of several are added up. 0: a whole step at once.
+    /// Sequences of one forward pass; gradients of several are added up. 0: a whole step at once. A run may go on with
+    /// another one where there is no `data.mix`: it reads the same sequences.
     pub micro_batch: usize,
     /// Bytes of a micro-batch that go forward and back together below the first level: memory then grows with the
     /// context at the first level only, and without dropout gradients stay the same (with it, other masks are drawn);
