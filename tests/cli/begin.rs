@@ -196,5 +196,5 @@ fn a_run_that_began_with_a_model_goes_on_with_its_file() {
     train(&["--init-from", text.run.to_str().unwrap()]).ok();
     train(&["--resume"]).ok();
     // What was chosen for it can't be carried over: then the file is what has to go.
-    train(&["--resume", "--set", "train.micro_batch=1"]).fails(2, &["train.micro_batch", "leave out --config"]);
+    train(&["--resume", "--set", "train.seed=1"]).fails(2, &["train.seed", "leave out --config"]);
 }
