@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -159,6 +160,39 @@ dtype = "float32"
             "can't allocate memory",
         ],
     );
+}
+
+#[test]
+fn a_shortage_of_the_model_or_of_its_optimizer_says_so() {
+    // Weights of 200 MB, and steps of one short sequence: what runs short is of the model.
+    let folder = scratch("narrow");
+    let model = "context = 64\ndropout = 0.0\n\
+                 [[model.level]]\nunit = 4\nn_embd = 1024\nn_layer = 4\nn_head = 2\n\
+                 [[model.level]]\nunit = 1\nn_embd = 16\nn_layer = 1\nn_head = 2\n";
+    let train = "max_steps = 1\nbytes_per_step = 64\ndtype = \"float32\"\noptimizer = \"muon\"\n";
+    let text = format!("[data]\nmodality = \"text\"\n[model]\n{model}[train]\n{train}");
+    let config = write(&folder, "config.toml", text);
+    let data = write(&folder, "book.txt", fixture::words(1, 20_000));
+    // Libraries take another share of it everywhere: more and more, until the run has enough.
+    let mut said = String::new();
+    for limit in (1..=30).map(|n| n * 300_000) {
+        let mut program = Command::new("sh");
+        program.args(["-c", "ulimit -v \"$0\" && exec \"$@\"", &limit.to_string(), env!("CARGO_BIN_EXE_megabyte")]);
+        program.args(["train", "--force", "--device", "cpu", "--config"]).arg(&config).arg("--data").arg(&data);
+        program.arg("--out").arg(folder.join("run")).envs(fixture::environment());
+        let output = program.output().unwrap();
+        if output.status.success() {
+            break;
+        }
+        said.push_str(&String::from_utf8_lossy(&output.stderr));
+    }
+    for words in [
+        "the model is out of memory: try fewer or narrower levels ([[model.level]])",
+        "the optimizer's step is out of memory: try fewer or narrower levels ([[model.level]])",
+        "or train.optimizer=\"adamw\", which takes nothing beside its state",
+    ] {
+        assert!(said.contains(words), "no `{words}` in {said}");
+    }
 }
 
 #[test]
