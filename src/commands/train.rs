@@ -61,6 +61,8 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     // From here on nothing of the user's asking can be wrong, so that what stands in the folder is not lost for nothing.
     if origin.is_none() {
         lock = Some(folder::lock(&folder)?);
+        // Another program may have begun a run there meanwhile.
+        folder::check(&folder, &config, &args)?;
         folder::clear(&folder)?;
     }
     trainer.open()?;

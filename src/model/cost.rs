@@ -52,6 +52,12 @@ impl ModelConfig {
         (all + blocks * block) as u64
     }
 
+    /// Matrix parameters of the block in which latents read the whole context, where there is one.
+    pub fn latents_parameters(&self, l: usize) -> u64 {
+        let n_embd = self.levels[l].n_embd;
+        if self.latents > 0 { (4 * n_embd * n_embd + self.ffn_parameters(l)) as u64 } else { 0 }
+    }
+
     /// Parameters of the matrix from level `l - 1` to level `l`, where there is one.
     pub fn from_parent_parameters(&self, l: usize) -> u64 {
         if l <= self.first_level() {

@@ -30,6 +30,11 @@ void product(int64_t m, int64_t n, int64_t k, const float *a, int64_t stride_a, 
   at::native::cpublas::brgemm(m, n, k, stride_a, n, n, add, a, b, c, /*is_vnni=*/false);
 }
 
+// On processors whose products need it, gives back what they hold of the thread, however the work ends.
+struct Held {
+  ~Held() { at::native::cpublas::brgemm_release(); }
+};
+
 // Rows (count, features), up to BLOCK of them, as the right side of a product over the rows; the rest is zeros.
 MB_INLINE void pair_rows(const uint16_t *rows, int64_t stride, int64_t count, int64_t features, uint16_t *to) {
   for (int64_t j = 0; j < BLOCK; j += 2, to += 2 * features) {
@@ -283,6 +288,7 @@ MB_KERNELS(float32, float)
 // Whether this processor has the kernels that take pairs of bfloat16.
 bool takes_pairs() {
   static const bool takes = [] {
+    const Held held;
     const uint16_t one[2 * 16] = {0x3F80, 0x3F80};
     float out[16] = {};
     try {
@@ -300,9 +306,9 @@ void forward(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, cons
              at::Tensor &sums, Forward kernel) {
   const int64_t heads = q.size(0) * shape.heads, blocks = (shape.units + BLOCK - 1) / BLOCK;
   at::parallel_for(0, heads * blocks, 8, [&](int64_t begin, int64_t end) {
+    const Held held;
     kernel(begin, end, shape, strided<const T>(q), strided<const T>(k), strided<const T>(v), strided<T>(out),
            sums.mutable_data_ptr<float>());
-    at::native::cpublas::brgemm_release();
   });
 }
 
@@ -311,10 +317,10 @@ void backward(const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, con
               const at::Tensor &sums, const at::Tensor &d_out, const Shape &shape, at::Tensor *results,
               Backward kernel) {
   at::parallel_for(0, q.size(0) * shape.heads, 1, [&](int64_t begin, int64_t end) {
+    const Held held;
     kernel(begin, end, shape, strided<const T>(q), strided<const T>(k), strided<const T>(v), strided<const T>(out),
            sums.const_data_ptr<float>(), strided<const T>(d_out), strided<T>(results[0]), strided<T>(results[1]),
            strided<T>(results[2]));
-    at::native::cpublas::brgemm_release();
   });
 }
 

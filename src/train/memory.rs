@@ -101,7 +101,9 @@ impl Footprint {
         let last = model.levels.len() - 1;
         // As the level of a parameter is found, the output matrix belongs to the last one.
         let level = |l: usize| model.parameters(l) + if l == last { model.output_parameters() } else { 0 };
-        let matrices = |l: usize| model.block_parameters(l) + model.from_parent_parameters(l);
+        // The block in which latents read the whole context is one more.
+        let blocks = |l: usize| model.block_parameters(l) + model.latents_parameters(l);
+        let matrices = |l: usize| blocks(l) + model.from_parent_parameters(l);
         let trained = || (model.first_level()..=last).filter(|l| !train.freeze_levels.contains(l));
 
         let all = trained().map(level).sum::<u64>();

@@ -46,6 +46,8 @@ pub struct Trainer {
     averages: Option<Averages>,
     state: State,
     losses: Losses,
+    /// Whether weights and optimizer are those of one step, which they are not while one changes them.
+    whole: bool,
     /// The run's files, once they are open.
     log: Option<Log>,
     checkpoints: Checkpoints,
@@ -153,6 +155,7 @@ impl Trainer {
             averages,
             state,
             losses: Losses::default(),
+            whole: true,
             log: None,
             checkpoints,
             train,
@@ -205,6 +208,9 @@ impl Trainer {
         }
         let mut to = Outside { log, writer: Writer::default(), observer };
         let ended = self.steps(&mut to);
+        if let Err(error) = &ended {
+            self.rescue(error, &mut to);
+        }
         // Whatever ended it: what is being written is finished, and told of.
         self.finish_writing(&mut to);
         let interrupted = ended?;
@@ -288,6 +294,7 @@ impl Trainer {
             })?;
             let _ = total.g_add_(&nats);
         }
+        self.whole = false;
         let finite = shortage::guard(Part::Update, &self.config, || {
             let finite = self.optimizer.step(lr)?;
             if let Some(averages) = &mut self.averages {
@@ -296,6 +303,7 @@ impl Trainer {
             Ok(finite)
         })?;
 
+        self.whole = true;
         self.state.step += 1;
         let first = self.state.next_batch;
         self.state.next_batch += batches.len() as u64;

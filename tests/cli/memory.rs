@@ -196,6 +196,39 @@ fn a_shortage_of_the_model_or_of_its_optimizer_says_so() {
 }
 
 #[test]
+fn a_run_that_an_evaluation_ends_is_saved_and_goes_on() {
+    // Training goes through the finer level in stretches of a kilobyte, an evaluation in longer ones.
+    let folder = scratch("evaluation");
+    let model = "context = 65536\ndropout = 0.0\n\
+                 [[model.level]]\nunit = 64\nn_embd = 128\nn_layer = 1\nn_head = 2\n\
+                 [[model.level]]\nunit = 1\nn_embd = 768\nn_layer = 1\nn_head = 8\n";
+    let train = "max_steps = 3\nbytes_per_step = 65536\nstretch_bytes = 1024\neval_every = 2\nlog_every = 1\n";
+    let text = format!("[data]\nmodality = \"text\"\n[model]\n{model}[train]\n{train}");
+    let config = write(&folder, "config.toml", text);
+    let data = write(&folder, "book.txt", fixture::words(1, 1_500_000));
+    let out = folder.join("run");
+    let begin = |limit: u64| {
+        let mut program = Command::new("sh");
+        program.args(["-c", "ulimit -v \"$0\" && exec \"$@\"", &limit.to_string(), env!("CARGO_BIN_EXE_megabyte")]);
+        program.args(["train", "--force", "--device", "cpu", "--config"]).arg(&config).arg("--data").arg(&data);
+        program.arg("--out").arg(&out).envs(fixture::environment());
+        program.output().unwrap()
+    };
+    // Libraries take another share of it everywhere: more and more, until training has enough.
+    let ended = (1..=40).map(|n| begin(n * 250_000)).find(|output| {
+        output.status.success() || String::from_utf8_lossy(&output.stderr).contains("an evaluation is out of memory")
+    });
+    let ended = ended.unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success(), "training needed what an evaluation does: {said}");
+    assert!(said.contains("saved at step 2: --resume goes on from there"), "{said}");
+    run!("train", "--out", out, "--resume", "--device", "cpu").ok();
+    let metrics = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+    let kinds: Vec<_> = metrics.lines().map(|line| line.contains("\"valid\"")).collect();
+    assert_eq!(kinds, [false, false, true, false, true], "{metrics}");
+}
+
+#[test]
 fn every_start_of_a_run_is_written_down() {
     let Fixture { config, prepared, .. } = fixture::text();
     let out = scratch("environment").join("run");

@@ -30,10 +30,13 @@ pub fn branch(checkpoint: &Path, out: &Path) -> Result<u64> {
     fs::create_dir(&new.folder).at(&new.folder)?;
     let place = folder_of(state.step);
     copy(&checkpoint, &new.folder.join(&place))?;
+    // The other run may still be going on, and remove what it no longer keeps.
+    new.verify(&new.folder.join(&place))?;
     new.link("latest", &place)?;
     if let Some(best) = checkpoints.best_step().filter(|&best| best <= state.step) {
         if best != state.step {
-            copy(&checkpoints.folder.join("best"), &new.folder.join(folder_of(best)))?;
+            copy(&checkpoints.folder.join(folder_of(best)), &new.folder.join(folder_of(best)))?;
+            new.verify(&new.folder.join(folder_of(best)))?;
         }
         new.link("best", &folder_of(best))?;
     }
@@ -69,9 +72,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir(to).at(to)?;
     for entry in fs::read_dir(from).at(from)? {
         let path = entry.at(from)?.path();
-        if path.is_file() {
-            fs::copy(&path, to.join(path.file_name().unwrap_or_default())).at(&path)?;
-        }
+        fs::copy(&path, to.join(path.file_name().unwrap_or_default())).at(&path)?;
     }
     sync_all(to)
 }

@@ -39,6 +39,21 @@ impl Trainer {
         Ok(())
     }
 
+    /// Where an error ends the run that is not the weights' fault, such as too little memory for an evaluation, what was
+    /// trained so far is saved.
+    pub(super) fn rescue(&mut self, error: &Error, to: &mut Outside<'_>) {
+        let at_fault = matches!(error, Error::Content(_)) || self.state.skipped_in_a_row > 0;
+        if at_fault || !self.whole || self.state.step == 0 {
+            return;
+        }
+        let step = self.state.step;
+        let note = match self.save(to, None, true) {
+            Ok(()) => format!("saved at step {step}: --resume goes on from there"),
+            Err(error) => error.to_string(),
+        };
+        to.observer.event(Event::Note(&note));
+    }
+
     /// What writes a checkpoint of the run as it is now.
     fn checkpoint(
         &self,
