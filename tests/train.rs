@@ -248,6 +248,14 @@ fn set_state(run: &Path, key: &str, value: serde_json::Value) {
     fs::write(latest.join("checksums.json"), sums.to_string()).unwrap();
 }
 
+/// The run as it goes on, with weights that are not finite, and so gradients that are not.
+fn ruined(config: &RunConfig, run: &Path, data: &Path) -> Trainer {
+    let trainer = trainer(config, run, data, true).unwrap();
+    let (_, table) = trainer.model().parameters().iter().find(|(name, _)| *name == "level.1.byte_embedding").unwrap();
+    let _ = tch::no_grad(|| table.shallow_clone().fill_(f64::INFINITY));
+    trainer
+}
+
 #[test]
 fn skipped_steps_are_counted_across_a_resume() {
     let _alone = alone();
@@ -259,9 +267,7 @@ fn skipped_steps_are_counted_across_a_resume() {
     for (key, value) in [("skipped", 5), ("skipped_in_a_row", 3), ("last_taken", 7)] {
         set_state(&run, key, value.into());
     }
-    let mut broken = trainer(&config, &run, root.path(), true).unwrap();
-    let (_, table) = broken.model().parameters().iter().find(|(name, _)| *name == "level.1.byte_embedding").unwrap();
-    let _ = tch::no_grad(|| table.shallow_clone().fill_(f64::INFINITY));
+    let mut broken = ruined(&config, &run, root.path());
     let error = broken.train(&mut Watch::default()).unwrap_err().to_string();
     // One more is the fourth. The checkpoint between them is none to go on from.
     assert!(error.contains("4 steps in a row") && error.contains("move"), "{error}");
@@ -567,7 +573,6 @@ fn a_run_begins_with_the_weights_of_another_as_far_as_they_fit() {
     }
 }
 
-/// A model whose weights are not finite has gradients that are not.
 #[test]
 fn a_run_whose_steps_are_skipped_ends_and_names_the_last_good_checkpoint() {
     let _alone = alone();
@@ -576,9 +581,7 @@ fn a_run_whose_steps_are_skipped_ends_and_names_the_last_good_checkpoint() {
     let mut config = run_config();
     config.train.max_skipped = 4;
     train_as(&config, &run, root.path(), Some(10), false);
-    let mut broken = trainer(&config, &run, root.path(), true).unwrap();
-    let (_, table) = broken.model().parameters().iter().find(|(name, _)| *name == "level.1.byte_embedding").unwrap();
-    let _ = tch::no_grad(|| table.shallow_clone().fill_(f64::INFINITY));
+    let mut broken = ruined(&config, &run, root.path());
     let error = broken.train(&mut Watch::default()).unwrap_err().to_string();
     assert!(error.contains("4 steps in a row") && error.contains("step_00000010"), "{error}");
     assert!(error.contains("its next step is skipped too") && error.contains("step_00000008"), "{error}");

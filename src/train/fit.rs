@@ -2,13 +2,12 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::averages::Averages;
+use super::built::Built;
 use super::memory::{self, Footprint};
-use super::optimizer::Optimizer;
 use super::shortage::Part;
 use super::{numerics, shortage};
 use crate::config::RunConfig;
-use crate::model::{Megabyte, gradients};
+use crate::model::gradients;
 use crate::{Error, Result};
 
 /// The share of the available memory that a step may take: evaluation, samples and other programs need some too.
@@ -130,9 +129,7 @@ pub fn within(config: &RunConfig, device: Device, available: u64) -> Result<Fit>
 struct Trial<'c> {
     config: &'c RunConfig,
     device: Device,
-    model: Megabyte,
-    optimizer: Optimizer,
-    averages: Option<Averages>,
+    built: Built,
     /// Bytes used before the model was built, those that were available then, and those that a step may take.
     before: u64,
     available: u64,
@@ -148,15 +145,8 @@ impl<'c> Trial<'c> {
         memory::release_cached(device)?;
         let before = memory::used(device)?;
         shortage::check_model(config, device, budget)?;
-        let train = &config.train;
-        let (model, optimizer, averages) = shortage::guard(Part::Model, config, || {
-            let model = Megabyte::new(&config.model, train.dtype.kind(), device, train.seed)?;
-            model.hold(&train.freeze_levels);
-            let optimizer = Optimizer::new(&model, train);
-            let averages = (train.ema > 0.0).then(|| Averages::new(&model, train.ema));
-            Ok((model, optimizer, averages))
-        })?;
-        Ok(Trial { config, device, model, optimizer, averages, before, available, budget, measured: Vec::new() })
+        let (built, ()) = Built::new(config, device, |_| Ok(()))?;
+        Ok(Trial { config, device, built, before, available, budget, measured: Vec::new() })
     }
 
     /// One sequence, after a step that loads what libtorch loads at first.
@@ -220,10 +210,10 @@ impl<'c> Trial<'c> {
             // Two passes: what the first one leaves of an allocator's order is there in the second.
             for _ in 0..2 {
                 let symbols = Tensor::randint(256, [rows as i64, model.context as i64], (Kind::Int64, self.device));
-                let _nats = gradients::accumulate(&self.model, &symbols, model.dropout, 0.0, &train.memory())?;
+                let _nats = gradients::accumulate(&self.built.model, &symbols, model.dropout, 0.0, &train.memory())?;
             }
-            let _finite = self.optimizer.step(0.0)?;
-            self.averages.as_mut().map_or(Ok(()), |averages| averages.update(1))
+            let _finite = self.built.optimizer.step(0.0)?;
+            self.built.averages.as_mut().map_or(Ok(()), |averages| averages.update(1))
         })?;
         super::speed::synchronize(self.device);
         let footprint = Footprint::of(self.config);

@@ -1,6 +1,7 @@
 //! Training: the loop and its parts.
 
 mod averages;
+mod built;
 pub mod checkpoint;
 mod config;
 pub mod fit;

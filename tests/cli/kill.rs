@@ -1,7 +1,7 @@
 //! Runs that are killed at any moment, where nothing can be put in order: also between the files of a checkpoint.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -100,15 +100,25 @@ fn killed(name: &str, kills: usize, settings: &[&str]) {
     }
 }
 
+/// A run of 60 steps with the interval of `whole`, and one that has 2 up to its step `until` and 3 from there on.
+fn with_another_interval(name: &str, whole: &str, until: &str) -> (PathBuf, PathBuf) {
+    let folder = scratch(name);
+    let runs = (folder.join("whole"), folder.join("parts"));
+    let constant = "train.schedule=constant";
+    for (run, settings) in [
+        (&runs.0, vec![constant, "train.max_steps=60", whole]),
+        (&runs.1, vec![constant, until, "train.log_every=2"]),
+        (&runs.1, vec!["train.max_steps=60", "train.log_every=3"]),
+    ] {
+        assert!(train(run, &settings).status().unwrap().success());
+    }
+    runs
+}
+
 /// What does not depend on the interval: all but the mean loss, and of that, the sum up to a step that both have.
 #[test]
 fn another_log_interval_changes_no_number_at_a_step() {
-    let folder = scratch("intervals");
-    let (whole, parts) = (folder.join("whole"), folder.join("parts"));
-    let constant = "train.schedule=constant";
-    assert!(train(&whole, &[constant, "train.max_steps=60", "train.log_every=2"]).status().unwrap().success());
-    assert!(train(&parts, &[constant, "train.max_steps=31", "train.log_every=2"]).status().unwrap().success());
-    assert!(train(&parts, &["train.max_steps=60", "train.log_every=3"]).status().unwrap().success());
+    let (whole, parts) = with_another_interval("intervals", "train.log_every=2", "train.max_steps=31");
 
     let read = |run: &Path| -> Vec<Value> {
         let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
@@ -152,12 +162,7 @@ fn another_log_interval_changes_no_number_at_a_step() {
 /// what the new interval makes of the run.
 #[test]
 fn from_the_second_line_on_a_run_is_as_if_it_had_always_had_its_log_interval() {
-    let folder = scratch("interval-bytes");
-    let (whole, parts) = (folder.join("whole"), folder.join("parts"));
-    let constant = "train.schedule=constant";
-    assert!(train(&whole, &[constant, "train.max_steps=60", "train.log_every=3"]).status().unwrap().success());
-    assert!(train(&parts, &[constant, "train.max_steps=32", "train.log_every=2"]).status().unwrap().success());
-    assert!(train(&parts, &["train.max_steps=60", "train.log_every=3"]).status().unwrap().success());
+    let (whole, parts) = with_another_interval("interval-bytes", "train.log_every=3", "train.max_steps=32");
 
     let after = |run: &Path| -> Vec<String> {
         let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
@@ -162,6 +162,14 @@ dtype = "float32"
     );
 }
 
+/// A fresh run that has so many KiB of addresses.
+fn within(limit: u64, config: &Path, data: &Path, out: &Path) -> Output {
+    let mut program = Command::new("sh");
+    program.args(["-c", "ulimit -v \"$0\" && exec \"$@\"", &limit.to_string(), env!("CARGO_BIN_EXE_megabyte")]);
+    program.args(["train", "--force", "--device", "cpu", "--config"]).arg(config).arg("--data").arg(data);
+    program.arg("--out").arg(out).envs(fixture::environment()).output().unwrap()
+}
+
 #[test]
 fn a_shortage_of_the_model_or_of_its_optimizer_says_so() {
     // Weights of 200 MB, and steps of one short sequence: what runs short is of the model.
@@ -176,11 +184,7 @@ fn a_shortage_of_the_model_or_of_its_optimizer_says_so() {
     // Libraries take another share of it everywhere: more and more, until the run has enough.
     let mut said = String::new();
     for limit in (1..=30).map(|n| n * 300_000) {
-        let mut program = Command::new("sh");
-        program.args(["-c", "ulimit -v \"$0\" && exec \"$@\"", &limit.to_string(), env!("CARGO_BIN_EXE_megabyte")]);
-        program.args(["train", "--force", "--device", "cpu", "--config"]).arg(&config).arg("--data").arg(&data);
-        program.arg("--out").arg(folder.join("run")).envs(fixture::environment());
-        let output = program.output().unwrap();
+        let output = within(limit, &config, &data, &folder.join("run"));
         if output.status.success() {
             break;
         }
@@ -207,15 +211,8 @@ fn a_run_that_an_evaluation_ends_is_saved_and_goes_on() {
     let config = write(&folder, "config.toml", text);
     let data = write(&folder, "book.txt", fixture::words(1, 1_500_000));
     let out = folder.join("run");
-    let begin = |limit: u64| {
-        let mut program = Command::new("sh");
-        program.args(["-c", "ulimit -v \"$0\" && exec \"$@\"", &limit.to_string(), env!("CARGO_BIN_EXE_megabyte")]);
-        program.args(["train", "--force", "--device", "cpu", "--config"]).arg(&config).arg("--data").arg(&data);
-        program.arg("--out").arg(&out).envs(fixture::environment());
-        program.output().unwrap()
-    };
     // Libraries take another share of it everywhere: more and more, until training has enough.
-    let ended = (1..=40).map(|n| begin(n * 250_000)).find(|output| {
+    let ended = (1..=40).map(|n| within(n * 250_000, &config, &data, &out)).find(|output| {
         output.status.success() || String::from_utf8_lossy(&output.stderr).contains("an evaluation is out of memory")
     });
     let ended = ended.unwrap();

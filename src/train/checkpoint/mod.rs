@@ -1,6 +1,6 @@
 //! Checkpoints: `checkpoints/step_00000500/` is a model folder plus `optimizer.safetensors`, `state.json`, `run.toml`,
-//! which is the run's whole configuration, and, where the model is an average, `raw.safetensors`; `checkpoints/latest` and `checkpoints/best` are
-//! links to such folders.
+//! which is the run's whole configuration, `checksums.json`, and, where the model is an average, `raw.safetensors`;
+//! `checkpoints/latest` and `checkpoints/best` are links to such folders.
 //!
 //! A checkpoint is written into a folder beside and renamed, so that every folder of that name is whole.
 
@@ -128,8 +128,8 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Writes a checkpoint and makes it the latest, and where `best`, the best. Of those that are neither, the
-    /// newest `keep` stay, or where nothing is said, all.
+    /// Writes a checkpoint and makes it the latest, and where `best`, the best. The newest `keep`, this one among them, and
+    /// the best stay, or where nothing is said, all.
     pub fn save(&self, snapshot: &Snapshot, best: bool, keep: Option<usize>) -> Result<PathBuf> {
         let step = snapshot.state.step;
         let name = folder_of(step);

@@ -1,0 +1,35 @@
+//! A model with all that training keeps beside it.
+
+use tch::Device;
+
+use super::averages::Averages;
+use super::optimizer::Optimizer;
+use super::shortage::{self, Part};
+use crate::Result;
+use crate::config::RunConfig;
+use crate::model::Megabyte;
+
+/// What a step changes.
+#[derive(Debug)]
+pub(super) struct Built {
+    pub model: Megabyte,
+    pub optimizer: Optimizer,
+    pub averages: Option<Averages>,
+}
+
+impl Built {
+    /// Builds it as `config` says. `begin` may give the model other weights than those that are drawn: averages begin with
+    /// them. Fails with advice where there is too little memory.
+    pub fn new<T>(config: &RunConfig, device: Device, begin: impl FnOnce(&Megabyte) -> Result<T>) -> Result<(Self, T)> {
+        let train = &config.train;
+        shortage::guard(Part::Model, config, || {
+            let model = Megabyte::new(&config.model, train.dtype.kind(), device, train.seed)?;
+            let begun = begin(&model)?;
+            // An optimizer keeps nothing for weights that are held.
+            model.hold(&train.freeze_levels);
+            let optimizer = Optimizer::new(&model, train);
+            let averages = (train.ema > 0.0).then(|| Averages::new(&model, train.ema));
+            Ok((Built { model, optimizer, averages }, begun))
+        })
+    }
+}
