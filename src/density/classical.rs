@@ -28,7 +28,8 @@ pub struct Baseline {
 }
 
 /// Compresses `items` (byte sequences of `layout`, in stream order) with the coders that suit the modality: PNG and
-/// lossless WebP for pictures, FLAC for sound, and xz, zstd and gzip for everything, each at its strongest setting.
+/// lossless WebP for pictures, FLAC for sound, and xz, zstd and gzip for everything. The encoders of WebP and FLAC are
+/// written in Rust and weaker than libwebp and libFLAC.
 ///
 /// Everything is held in memory at once. Fails with [`Error::Usage`] where there are no bytes, and with
 /// [`Error::Content`] where a coder fails.

@@ -8,7 +8,7 @@ use crate::Result;
 use crate::modality::{AudioFormat, AudioLayout};
 
 /// A FLAC file of one item: the smallest of several block sizes and predictors, which suit speech (short blocks) or
-/// music (long ones); that is no larger than what `flac --best` makes. Bytes after the last whole frame are
+/// music (long ones). The encoder is weaker than libFLAC. Bytes after the last whole frame are
 /// counted as they are.
 pub(super) fn flac(layout: &AudioLayout, item: &[u8]) -> Result<Vec<u8>> {
     let (whole, rest) = item.split_at(item.len() - item.len() % layout.bytes_per_frame());

@@ -5,7 +5,7 @@ use super::run::{Eval, Run};
 use crate::density::Baseline;
 use crate::modality::Modality;
 
-/// The strongest of the classical coders.
+/// The classical coder that needs least.
 pub(super) fn best_baseline(baselines: &[Baseline]) -> Option<&Baseline> {
     baselines.iter().min_by(|a, b| a.bits_per_byte.total_cmp(&b.bits_per_byte))
 }
@@ -37,7 +37,7 @@ pub(super) fn headline(run: &Run) -> String {
         };
         let compared = best_baseline(&eval.baselines).map(|best| {
             format!(
-                " The best of the classical coders needs {:.3}: the model needs <b>{}</b>.",
+                " The best of the coders below needs {:.3}: the model needs <b>{}</b>.",
                 best.bits_per_byte,
                 against(eval.bits_per_byte, best)
             )
@@ -60,7 +60,7 @@ pub(super) fn headline(run: &Run) -> String {
     }
 }
 
-/// The model and the coders, the strongest first, each with a bar; or nothing.
+/// The model and the coders, the fewest bits first, each with a bar; or nothing.
 pub(super) fn table(eval: &Eval) -> String {
     if eval.baselines.is_empty() {
         return format!("<p class=\"small muted\">{}</p>", method(eval));
