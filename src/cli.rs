@@ -232,7 +232,7 @@ pub struct EvalArgs {
     /// Stop after about this many bytes; 0 is all
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub limit_bytes: u64,
-    /// Also say what PNG, WebP, FLAC, xz, zstd and gzip make of the same bytes
+    /// Also say what PNG, WebP, FLAC, PPMd, xz, zstd and gzip make of the same bytes, by which library and setting
     #[arg(long)]
     pub baselines: bool,
     /// Write a line of JSON for every file: name, bytes, nats, bits_per_byte, sequences

@@ -1,7 +1,8 @@
 """Trains a model for photographs, one for speech and one for text, and compresses what they have not seen.
 
-The table has held-out bits per byte by plain and by sliding + strided inference, the bytes of the archives on disk, and
-what classical coders make of the same files. Trainings go on where they stopped, and results are files of their own, so
+The tables have held-out bits per byte by plain and by sliding + strided inference, the bytes of the archives on disk, and
+what classical coders make of the same files: those of the program itself, and those of classical.py. With
+--classical-only, only the latter: no model is trained or needed. Trainings go on where they stopped, and results are files of their own, so
 that an interrupted call goes on. See README.md beside this file.
 """
 
@@ -14,6 +15,8 @@ import subprocess
 import time
 import tomllib
 from pathlib import Path
+
+import classical
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -52,11 +55,27 @@ def held_out(args: argparse.Namespace, task: str, data: Path, names: list[str]) 
     if task != "enwik8":
         return [data / name for name in names]
     last = args.out / "enwik8-last-5MB"
-    whole = data if data.is_file() else next(path for path in data.rglob("enwik8") if path.is_file())
-    with whole.open("rb") as file:
+    with enwik8(data).open("rb") as file:
         file.seek(95_000_000)
         last.write_bytes(file.read())
     return [last]
+
+
+def reference(args: argparse.Namespace, task: str, data: Path) -> dict:
+    """What the coders of classical.py make of what the model has not seen."""
+    if task == "enwik8":
+        files, before = held_out(args, task, data, []), enwik8(data).read_bytes()[:90_000_000]
+        return classical.measure(task, files, files[0].read_bytes(), before)
+    prepared = args.out / "prepared" / task
+    call(args, "prepare", data, "--config", HERE / f"{task}.toml", "--out", prepared, "--json")
+    items = classical.test_items(prepared)
+    files = held_out(args, task, data, [name for name, _ in items])
+    return classical.measure(task, files, b"".join(content for _, content in items), b"")
+
+
+def enwik8(data: Path) -> Path:
+    """The file of 100 MB."""
+    return data if data.is_file() else next(path for path in data.rglob("enwik8") if path.is_file())
 
 
 def archive(args: argparse.Namespace, model: Path, task: str, files: list[Path]) -> dict:
@@ -123,6 +142,8 @@ def table(results: list[dict]) -> str:
         cells += [f"{8 * sizes[name] / content:.3f}" if name in sizes else "-" for name in coders]
         cells.append(f"{found['train_seconds'] / 60:.0f} min")
         lines.append(f"| {' | '.join(cells)} |")
+    told = {row["name"]: f"{row['name']}: {row['version']}, {row['setting']}" for found in results for row in found["baselines"]}
+    lines += ["", "; ".join(told.values()) + "."]
     heads = ["", "files", "bytes of them", "of their archives", "stored", "bytes of their content", "of its archives", "kB/s", "back"]
     lines += ["", f"| {' | '.join(heads)} |", f"|---|{'---:|' * (len(heads) - 1)}"]
     for found in results:
@@ -142,6 +163,7 @@ def main() -> None:
     parser.add_argument("--program", type=Path, default=ROOT / "target/release/megabyte")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--lanes", type=int, default=64, help="rows that go through the model together")
+    parser.add_argument("--classical-only", action="store_true", help="train nothing: only what reference encoders make")
     parser.add_argument("--limit-bytes", type=int, default=1_000_000, help="of what is scored by sliding + strided inference")
     args = parser.parse_args()
     wanted = [(task, getattr(args, task)) for task in TASKS if getattr(args, task)]
@@ -153,17 +175,23 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("XDG_CACHE_HOME", str(args.out / "cache"))
 
-    results = []
-    for task, data in wanted:
-        place = args.out / f"{task}.json"
-        if not place.exists():
-            found = measure(args, task, data)
-            beside = place.with_suffix(".tmp")
-            beside.write_text(json.dumps(found, indent=1))
-            beside.replace(place)
-        results.append(json.loads(place.read_text()))
-    (args.out / "table.md").write_text(table(results))
-    print(table(results))
+    encoders = [kept(args.out / f"{task}.classical.json", lambda: reference(args, task, data)) for task, data in wanted]
+    text = classical.table(encoders)
+    if not args.classical_only:
+        results = [kept(args.out / f"{task}.json", lambda: measure(args, task, data)) for task, data in wanted]
+        text = table(results) + "\n" + text
+    (args.out / ("classical.md" if args.classical_only else "table.md")).write_text(text)
+    print(text)
+
+
+def kept(place: Path, make) -> dict:
+    """A result that is there, with no coder left out, or is made and kept."""
+    if not place.exists() or json.loads(place.read_text()).get("absent"):
+        found = make()
+        beside = place.with_suffix(".tmp")
+        beside.write_text(json.dumps(found, indent=1))
+        beside.replace(place)
+    return json.loads(place.read_text())
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ pub struct RankArgs {
     /// Fewest bits first [default: most bits first]
     #[arg(long)]
     pub reverse: bool,
-    /// Order by bits per byte less those of PNG, WebP, FLAC, xz, zstd or gzip, whichever makes least of the file: what is
+    /// Order by bits per byte less those of PNG, WebP, FLAC, PPMd, xz, zstd or gzip, whichever makes least of the file: what is
     /// simple costs little, and doesn't seem usual for that
     #[arg(long)]
     pub relative: bool,

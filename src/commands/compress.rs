@@ -281,7 +281,7 @@ mod tests {
         let flac = Some("FLAC 16 bit".to_owned());
         assert_eq!(of(&[(coded, 400), (stored, 9), (coded, 200)]), (flac.clone(), Some((2, 600, 20))));
         assert_eq!(of(&[(coded, 400), (coded, 0)]), (flac, Some((1, 400, 10))));
-        assert_eq!(of(&[(stored, 9), (stored, 5)]), (Some("xz -9e".to_owned()), Some((2, 14, 20))));
+        assert_eq!(of(&[(stored, 9), (stored, 5)]), (Some("PPMd".to_owned()), Some((2, 14, 20))));
         assert_eq!(of(&[(coded, 0), (stored, 0)]), (None, None));
     }
 }

@@ -155,7 +155,8 @@ fn print(found: &Found) -> anyhow::Result<()> {
         output::print(&format!("source         and {} more, with --json", found.sources.len() - SOURCES))?;
     }
     for baseline in found.baselines.iter().flatten() {
-        output::print(&format!("{:14} {:.4}", baseline.name, baseline.bits_per_byte))?;
+        let (name, how) = (&baseline.name, [&*baseline.version, &*baseline.setting].join(", "));
+        output::print(&format!("{name:14} {:.4}  {how}", baseline.bits_per_byte))?;
     }
     Ok(())
 }

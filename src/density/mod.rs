@@ -9,7 +9,6 @@ pub mod coder;
 mod curves;
 mod evaluate;
 mod examine;
-mod flac;
 mod journal;
 mod npy;
 mod protocol;

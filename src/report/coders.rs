@@ -67,6 +67,8 @@ pub(super) fn table(eval: &Eval) -> String {
     }
     let model = Baseline {
         name: "this model".into(),
+        version: String::new(),
+        setting: String::new(),
         bytes: (eval.bits_per_byte * eval.bytes as f64 / 8.0).round() as u64,
         bits_per_byte: eval.bits_per_byte,
     };
@@ -97,7 +99,7 @@ pub(super) fn table(eval: &Eval) -> String {
          <tbody>{body}</tbody></table><p class=\"small muted\">{} {}</p>",
         if scale == 8.0 { ": no compression" } else { "" },
         method(eval),
-        coders(eval.modality),
+        coders(eval),
     )
 }
 
@@ -120,16 +122,20 @@ fn method(eval: &Eval) -> String {
     text
 }
 
-/// What the coders were given.
-fn coders(modality: Modality) -> &'static str {
-    match modality {
+/// What the coders were given, and which libraries they are, as far as the evaluation says.
+fn coders(eval: &Eval) -> String {
+    let given = match eval.modality {
         Modality::Image => {
-            "PNG and WebP store each picture as a file, headers included; xz, zstd and gzip see all pictures' bytes as one file."
+            "PNG and WebP store each picture as a file, headers included; PPMd, xz, zstd and gzip see all pictures' bytes as \
+             one file."
         }
         Modality::Audio => {
-            "FLAC stores each sequence as a file, headers included; xz, zstd and gzip see all bytes as one file."
+            "FLAC stores each sequence as a file, headers included; PPMd, xz, zstd and gzip see all bytes as one file."
         }
-        Modality::Text => "xz, zstd and gzip see all of the text as one file.",
-        Modality::Bytes => "xz, zstd and gzip see all bytes as one file.",
-    }
+        Modality::Text => "PPMd, xz, zstd and gzip see all of the text as one file.",
+        Modality::Bytes => "PPMd, xz, zstd and gzip see all bytes as one file.",
+    };
+    let known = eval.baselines.iter().filter(|baseline| !baseline.version.is_empty());
+    let known: Vec<String> = known.map(|baseline| escape(&baseline.described())).collect();
+    if known.is_empty() { given.to_owned() } else { format!("{given} {}.", known.join("; ")) }
 }

@@ -52,7 +52,7 @@ fn one_file_goes_there_and_back() {
     assert_eq!(found["bytes"], text.len());
     assert_eq!(found["archive_bytes"], std::fs::metadata(&archive).unwrap().len());
     let names: Vec<&str> = found["baselines"].as_array().unwrap().iter().map(|b| b["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["xz -9e", "zstd -22", "gzip -9"]);
+    assert_eq!(names, ["PPMd", "xz -9e", "zstd -22", "gzip -9"]);
     assert!(found["ratio"].as_f64().unwrap() > 0.5 && found["bits_per_byte"].as_f64().unwrap() < 16.0);
 }
 
