@@ -9,6 +9,9 @@ unsafe extern "C" {
     fn mb_release_kept_memory(cuda: bool) -> *mut c_char;
     fn mb_cuda_memory(device: c_int, out: *mut i64) -> *mut c_char;
     fn mb_cuda_reset_peak(device: c_int) -> *mut c_char;
+    fn mb_count_tensors() -> *mut c_char;
+    fn mb_counted_peak(peak: *mut i64);
+    fn mb_count_no_tensors() -> *mut c_char;
 }
 
 /// Bytes of a CUDA device.
@@ -45,4 +48,37 @@ pub fn cuda_reset_peak(index: usize) -> Result<()> {
 pub fn release_kept_memory(cuda: bool) -> Result<()> {
     // SAFETY: allocators are made for being told so at any time.
     check(unsafe { mb_release_kept_memory(cuda) })
+}
+
+/// Counts the bytes of the tensors on the CPU that the calling thread makes, until it is dropped: exactly, but without
+/// what libraries below libtorch take for themselves. For checks of formulas; one at a time in a thread, and in the
+/// thread that made it.
+#[derive(Debug)]
+pub struct TensorCount {
+    /// It belongs to its thread.
+    _thread: std::marker::PhantomData<*const ()>,
+}
+
+impl TensorCount {
+    /// Begins with none.
+    pub fn begin() -> Result<Self> {
+        // SAFETY: sets what belongs to the calling thread.
+        check(unsafe { mb_count_tensors() })?;
+        Ok(TensorCount { _thread: std::marker::PhantomData })
+    }
+
+    /// The most bytes that there were at one time since the last call, or since it began.
+    pub fn take_peak(&self) -> u64 {
+        let mut peak = 0;
+        // SAFETY: the shim writes one number.
+        unsafe { mb_counted_peak(&mut peak) };
+        peak.max(0) as u64
+    }
+}
+
+impl Drop for TensorCount {
+    fn drop(&mut self) {
+        // SAFETY: takes back what `begin` set in this thread. A failure leaves it counting, which harms nothing.
+        let _ = check(unsafe { mb_count_no_tensors() });
+    }
 }
