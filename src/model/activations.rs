@@ -65,8 +65,9 @@ impl Activations<'_> {
         // Logits, their softmax and its gradient in float32, and what the last level says, cut out.
         let head = predicted * (12.0 * config.vocab as f64 + self.m() * width + 8.0);
         let fine = (fine.kept + head.max(fine.backward)).max(fine.forward);
-        // What finer levels say to the first one, of all and of a stretch; and of the stretch what it says to them.
-        let between = 3.0 * self.m() * self.width(0) * rows * context / patch;
+        // What finer levels say to the first one, in the type of the parameters, then in that of its output; and of a stretch
+        // alone.
+        let between = (4.0 + 2.0 * self.m()) * self.width(0) * rows * context / patch;
         let casts: f64 = (config.first_level()..config.levels.len())
             .map(|l| self.cast_copies(l, memory.checkpoint.contains(&l)))
             .sum();

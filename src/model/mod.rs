@@ -23,6 +23,7 @@ mod parameters;
 mod rotary;
 pub(crate) mod siblings;
 mod stretch;
+mod tensors;
 
 pub use activations::Activations;
 pub use adopt::{Adopted, adopt};

@@ -12,7 +12,7 @@ use super::config::OptimizerKind;
 use crate::Result;
 use crate::config::RunConfig;
 use crate::data::Loader;
-use crate::model::{Activations, ModelConfig};
+use crate::model::Activations;
 use crate::native::memory as native;
 
 /// Bytes used now; 0 where the system does not say.
@@ -182,8 +182,11 @@ impl Footprint {
     }
 }
 
-/// Bytes that the optimizer takes for a moment, of so many parameters with momentum, and averages as they change places.
+/// Bytes that the optimizer takes for a moment, of so many parameters with momentum.
 fn update(config: &RunConfig, with_momentum: u64) -> u64 {
+    if with_momentum == 0 {
+        return 0;
+    }
     let RunConfig { model, train, .. } = config;
     let (levels, m) = (0..model.levels.len(), train.dtype.kind().elt_size_in_bytes() as u64);
     let size = |l: usize| {
@@ -191,11 +194,9 @@ fn update(config: &RunConfig, with_momentum: u64) -> u64 {
         (4 * width * width).max(width * model.ffn_dim(l)) as u64
     };
     // Matrices of one size are made orthogonal together: of all levels, where these are of one width.
-    let together: u64 = levels.clone().map(|l| (model.levels[l].n_layer as u64 + 1) * size(l)).sum();
+    let together: u64 = levels.map(|l| (model.levels[l].n_layer as u64 + 1) * size(l)).sum();
     // All in the type of matrix work; of one size joined, normed, and twice in the iteration, with what it multiplies by.
-    let muon = if with_momentum == 0 { 0 } else { m * (with_momentum + 5 * together) };
-    let exchanged = if train.ema > 0.0 { 4 * levels.map(size).max().unwrap_or(0) } else { 0 };
-    muon.max(exchanged)
+    m * (with_momentum + 5 * together)
 }
 
 /// Bytes, for people.
