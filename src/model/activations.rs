@@ -103,7 +103,12 @@ impl Activations<'_> {
     pub fn frozen(&self) -> u64 {
         let config = self.config;
         let matrices: f64 = (config.first_level()..config.levels.len()).map(|l| self.cast_copies(l, false)).sum();
-        (matrices + if self.casts() { self.m() * (config.vocab * config.levels[config.levels.len() - 1].n_embd) as f64 } else { 0.0 }) as u64
+        (matrices
+            + if self.casts() {
+                self.m() * (config.vocab * config.levels[config.levels.len() - 1].n_embd) as f64
+            } else {
+                0.0
+            }) as u64
     }
 
     /// Bytes of a number in the type of matrix work.
@@ -147,7 +152,11 @@ impl Activations<'_> {
             let kept = stem.kept + 4.0 * width * latents * (blocks + 1.0) + out;
             let again = largest(|block| block.kept);
             let forward = stem.forward.max(again + forward).max(finish);
-            return Bytes { kept, forward, backward: again + forward.max(backward).max(finish) + 8.0 * width * latents };
+            return Bytes {
+                kept,
+                forward,
+                backward: again + forward.max(backward).max(finish) + 8.0 * width * latents,
+            };
         }
         Bytes {
             kept: stem.kept + block.kept * blocks + cross.kept + norm + out,
@@ -314,4 +323,146 @@ impl Activations<'_> {
 /// Whether attention keeps its weights, the square of the units: on a CPU, where some of them are dropped.
 fn keeps_weights(device: Device, dropout: f64) -> bool {
     device == Device::Cpu && dropout > 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Tensor;
+
+    use super::super::{Megabyte, gradients, loss};
+    use super::*;
+    use crate::native::memory::TensorCount;
+
+    fn config(text: &str) -> ModelConfig {
+        toml::from_str(text).unwrap()
+    }
+
+    /// Two levels, wide enough that what a pass keeps is more than its symbols.
+    fn two(keys: &str) -> ModelConfig {
+        config(&format!(
+            "context = 512\ndropout = 0.0\n{keys}\n\
+             [[level]]\nunit = 8\nn_embd = 96\nn_layer = 3\nn_head = 4\n\
+             [[level]]\nunit = 1\nn_embd = 64\nn_layer = 2\nn_head = 2\n"
+        ))
+    }
+
+    fn one(keys: &str, of_level: &str) -> ModelConfig {
+        config(&format!(
+            "context = 512\ndropout = 0.0\n{keys}\n[[level]]\nunit = 1\nn_embd = 64\nn_layer = 3\nn_head = 4\n{of_level}\n"
+        ))
+    }
+
+    fn three() -> ModelConfig {
+        config(
+            "context = 768\ndropout = 0.0\n\
+             [[level]]\nunit = 48\nn_embd = 192\nn_layer = 2\nn_head = 4\n\
+             [[level]]\nunit = 3\nn_embd = 96\nn_layer = 2\nn_head = 4\n\
+             [[level]]\nunit = 1\nn_embd = 48\nn_layer = 2\nn_head = 2\n",
+        )
+    }
+
+    fn symbols(rows: i64, context: usize) -> Tensor {
+        Tensor::randint(256, [rows, context as i64], (Kind::Int64, Device::Cpu))
+    }
+
+    /// The most bytes of tensors in a second pass there and back, and in scoring, beside weights and gradients: counted.
+    fn counted(config: &ModelConfig, rows: i64, kind: Kind, memory: &Memory) -> [u64; 2] {
+        let count = TensorCount::begin().unwrap();
+        let model = Megabyte::new(config, kind, Device::Cpu, 1).unwrap();
+        let model_itself = 4 * model.parameters().count();
+        let symbols = symbols(rows, config.context);
+        let step = || drop(gradients::accumulate(&model, &symbols, config.dropout, 1.0, memory).unwrap());
+        step();
+        count.take_peak();
+        step();
+        let training = count.take_peak() - 2 * model_itself;
+        let _guard = tch::no_grad_guard();
+        let frozen = model.twin();
+        drop(loss::each_nats(&frozen, &symbols).unwrap());
+        [training, count.take_peak() - 2 * model_itself]
+    }
+
+    /// Holds formula and counts beside each other: above, and by no more than a factor.
+    fn compare(name: &str, config: &ModelConfig, rows: i64, memory: &Memory) {
+        config.validate().unwrap();
+        for kind in [Kind::Float, Kind::BFloat16] {
+            let formula = Activations { config, rows: rows as usize, kind, device: Device::Cpu };
+            let [training, scoring] = counted(config, rows, kind, memory);
+            let formulas = [formula.training(memory), formula.frozen() + formula.scoring()];
+            for (what, counted, formula, most) in
+                [("a step", training, formulas[0], 1.6), ("scoring", scoring, formulas[1], 2.0)]
+            {
+                let factor = formula as f64 / counted as f64;
+                if std::env::var_os("SHOW").is_some() {
+                    eprintln!("{name:<30} {kind:?} {what}: {formula} by formula, {counted} counted, {factor:.2}");
+                    continue;
+                }
+                assert!(factor >= 1.0, "{name}, {kind:?}: {what} takes {counted}, and {formula} by formula");
+                // Dropped attention weights may be kept or computed again.
+                assert!(factor <= most || config.dropout > 0.0, "{name}, {kind:?}: {what}, {factor} times");
+            }
+        }
+    }
+
+    #[test]
+    fn the_formula_is_above_what_is_counted_and_not_far() {
+        let all = Memory::default();
+        compare("two levels", &two(""), 8, &all);
+        compare("three levels", &three(), 4, &all);
+        compare("one level", &one("", ""), 8, &all);
+        for keys in [
+            "norm = \"rmsnorm\"",
+            "ffn = \"swiglu\"",
+            "ffn = \"gelu\"",
+            "ffn = \"relu2\"",
+            "position = \"rotary\"",
+            "qk_norm = true",
+            "bias = false",
+            "tie = false",
+            "cross_patch = 4",
+            "conv_encoder = true",
+            "embedding = \"linear\"\nbyte_dim = 32\nprojection = \"linear\"",
+        ] {
+            compare(keys, &two(keys), 8, &all);
+        }
+        compare("window", &one("", "window = 64"), 8, &all);
+        compare("latents", &one("latents = 128", ""), 8, &all);
+        compare("dropout", &two("").with_dropout(0.1), 8, &all);
+    }
+
+    #[test]
+    fn stretches_and_checkpoints_are_in_the_formula() {
+        let memory = |stretch, checkpoint: &[usize]| Memory { stretch, checkpoint: checkpoint.to_vec() };
+        compare("stretches", &two(""), 8, &memory(512, &[]));
+        compare("stretches, patches", &two("cross_patch = 4"), 4, &memory(256, &[]));
+        compare("a level", &two(""), 8, &memory(0, &[1]));
+        compare("all levels", &two(""), 8, &memory(0, &[0, 1]));
+        compare("both", &three(), 4, &memory(768, &[0, 1, 2]));
+        compare("one level again", &one("", ""), 8, &memory(0, &[0]));
+    }
+
+    #[test]
+    fn more_of_anything_needs_more_and_nothing_overflows() {
+        let small = two("");
+        let of = |config: &ModelConfig, rows, memory: &Memory| {
+            Activations { config, rows, kind: Kind::Float, device: Device::Cpu }.training(memory)
+        };
+        let all = Memory::default();
+        assert!(of(&small, 4, &all) < of(&small, 8, &all));
+        assert!(of(&small, 8, &Memory { stretch: 512, ..all.clone() }) < of(&small, 8, &all));
+        assert!(of(&small, 8, &Memory { checkpoint: vec![0, 1], ..all.clone() }) < of(&small, 8, &all));
+        let mut huge = small.with_dropout(0.5);
+        huge.context = 1 << 30;
+        for level in &mut huge.levels {
+            (level.n_embd, level.n_layer) = (65_536, 1024);
+        }
+        assert_eq!(of(&huge, 1 << 32, &all), u64::MAX);
+    }
+
+    impl ModelConfig {
+        fn with_dropout(mut self, dropout: f64) -> Self {
+            self.dropout = dropout;
+            self
+        }
+    }
 }

@@ -32,9 +32,8 @@ pub(super) struct TensorFile {
 impl TensorFile {
     /// Reads the header. Fails where that, or the length of the file, is not as the format says.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let damaged = |reason: &dyn std::fmt::Display| {
-            Error::file(path, format!("is damaged or no safetensors file: {reason}"))
-        };
+        let damaged =
+            |reason: &dyn std::fmt::Display| Error::file(path, format!("is damaged or no safetensors file: {reason}"));
         let file = File::open(path).at(path)?;
         let len = file.metadata().at(path)?.len();
         let mut prefix = [0; PREFIX as usize];
@@ -192,7 +191,8 @@ mod tests {
         file.read_all([("b", &b), ("a", &a)].into_iter(), Some(&format!("{sum:08x}"))).unwrap();
         assert_eq!(Vec::<f32>::try_from(a).unwrap(), numbers);
         assert_eq!(Vec::<f32>::try_from(b.view(-1)).unwrap(), [0.0, 1.0]);
-        let error = file.read_all([("b", &zeros(&[2, 1])), ("a", &zeros(&[numbers.len() as i64]))].into_iter(), Some("0"));
+        let error =
+            file.read_all([("b", &zeros(&[2, 1])), ("a", &zeros(&[numbers.len() as i64]))].into_iter(), Some("0"));
         assert!(error.unwrap_err().to_string().contains("CRC-32C"));
     }
 

@@ -78,8 +78,10 @@ pub fn within(config: &RunConfig, device: Device, available: u64) -> Result<Fit>
         }
         loop {
             let open = |size: usize| size > best.0 && above.is_none_or(|(above, _)| size < above);
-            let mut candidates =
-                sizes.iter().copied().filter(|&size| open(size) && trial.predicted(size) <= trial.budget && trial.may(size));
+            let mut candidates = sizes
+                .iter()
+                .copied()
+                .filter(|&size| open(size) && trial.predicted(size) <= trial.budget && trial.may(size));
             let Some(least) = candidates.next() else { break };
             // Where none is in reach, what divides nothing makes the line longer.
             let reach = STRIDE * trial.largest();
@@ -139,7 +141,7 @@ impl<'c> Trial<'c> {
         let (before, there) = (memory::used(device)?, memory::available(device)?);
         shortage::check_model(config, device, budget)?;
         shortage::check_within(&with_rows(config, 1), device, there)?;
-        let (built, ()) = Built::new(config, device, |_| Ok(()))?;
+        let (built, ()) = Built::new(config, device, true, |_| Ok(()))?;
         Ok(Trial { config, device, built, before, available, budget, there, measured: Vec::new() })
     }
 

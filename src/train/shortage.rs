@@ -116,13 +116,18 @@ pub fn check(config: &RunConfig, device: Device) -> Result<()> {
 
 /// Fails where the host has no memory for the copy of a checkpoint of this size.
 pub(super) fn check_host(copy: u64) -> Result<()> {
-    let left = memory::available(Device::Cpu)?;
+    let mut left = memory::available(Device::Cpu)?;
+    if copy > left {
+        // What was freed and kept may be enough.
+        memory::release_cached(Device::Cpu)?;
+        left = memory::available(Device::Cpu)?;
+    }
     if copy <= left {
         return Ok(());
     }
     let [copy, left] = [copy, left].map(memory::human);
     Err(Error::Memory(format!(
-        "a checkpoint is copied to the host before it is written: that takes {copy} of memory there, and {left} are available"
+        "a checkpoint is copied before it is written: that takes {copy} of the host's memory, and {left} are available"
     )))
 }
 
@@ -297,7 +302,8 @@ pub(super) fn too_large(needed: u64, available: u64, config: &RunConfig) -> Erro
 
 /// What libtorch says where memory is short: CUDA's allocator, the CPU's, C++'s own, cuBLAS.
 fn is_shortage(message: &str) -> bool {
-    let words = ["out of memory", "can't allocate memory", "std::bad_alloc", "ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED"];
+    let words =
+        ["out of memory", "can't allocate memory", "std::bad_alloc", "ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED"];
     words.iter().any(|word| message.contains(word))
 }
 

@@ -265,9 +265,6 @@ fn lines(run: &DryRun, train: &TrainConfig) -> Vec<String> {
             run.device
         ),
     );
-    line(
-        "time",
-        format!("{} of training; evaluations, samples and checkpoints come on top", super::duration(seconds)),
-    );
+    line("time", format!("{} of training; evaluations, samples and checkpoints come on top", super::duration(seconds)));
     lines
 }
