@@ -50,7 +50,8 @@ pub struct DataConfig {
     #[serde(default)]
     pub sources: Vec<PathBuf>,
     /// Documents of text, sound or bytes of more bytes than this are cut, in order, into 90 % train, 5 % valid and 5 %
-    /// test (enwik8's convention); shorter ones go whole into the split that their content's hash says. 0: never cut.
+    /// test (enwik8's convention); shorter ones go whole into the split that their content's hash says, but where these are
+    /// so few that some split would have nothing, they are cut too. 0: never cut.
     #[serde(default = "default_cut_over")]
     pub cut_over: u64,
     /// Patterns of the names that are used, of files and of what is in archives; none: all. A pattern without `/` is

@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use common::models::hierarchy;
 use megabyte::RunConfig;
 use megabyte::config::DataConfig;
-use megabyte::data::Dataset;
+use megabyte::data::{self, Dataset, Existing, Split};
 use megabyte::generate::SampleConfig;
 use megabyte::modality::Modality;
 use megabyte::model::{Ffn, Megabyte, ModelConfig, Position, Projection, folder};
+use megabyte::progress::Quiet;
 use megabyte::train::memory::{self, Footprint};
 use megabyte::train::{
     Dtype, Event, Metric, Observer, Optimizer, OptimizerKind, Schedule, TrainConfig, Trainer, batches, fit,
@@ -190,6 +191,67 @@ fn so_does_one_with_muon_averages_frozen_levels_and_sudden_rises() {
         batches.sampler(which).origins(index).unwrap()
     });
     assert!(rows.any(|origin| origin.byte < 7400 && origin.byte + 64 > 7000), "{highest}");
+}
+
+/// Cuts a shard off while a run reads it, and keeps what it says.
+struct Cut<'a> {
+    shard: &'a Path,
+    after: u64,
+    steps: u64,
+    notes: Vec<String>,
+}
+
+impl Observer for Cut<'_> {
+    fn event(&mut self, event: Event<'_>) {
+        if let Event::Note(note) = event {
+            self.notes.push(note.to_owned());
+        }
+    }
+
+    fn stop(&mut self) -> bool {
+        self.steps += 1;
+        if self.steps == self.after {
+            fs::File::options().write(true).open(self.shard).unwrap().set_len(60_000).unwrap();
+        }
+        false
+    }
+}
+
+#[test]
+fn a_shard_that_is_cut_short_while_it_is_read_ends_a_run_that_is_saved() {
+    let _alone = alone();
+    let root = tempfile::tempdir().unwrap();
+    let (file, out) = (root.path().join("book.txt"), root.path().join("prepared"));
+    fs::write(&file, text(1, 1_300_000)).unwrap();
+    let mut config = run_config();
+    // Few steps are read ahead.
+    config.train.bytes_per_step = 1 << 16;
+    config.train.micro_batch = 1024;
+    config.train.dtype = Dtype::Float32;
+    config.train.max_steps = 60;
+    config.train.eval_every = 3;
+    config.train.eval_bytes = 0;
+    config.train.checkpoint_every = 0;
+    data::prepare(&[file], &config.data, &out, Existing::Add, &Quiet).unwrap();
+    for split in [Split::Train, Split::Valid] {
+        let open = |split| vec![Dataset::open(&out, Some(split)).unwrap()];
+        let shard = out.join(format!("{split}-00000.shard"));
+        let whole = fs::read(&shard).unwrap();
+        let run = root.path().join(split.name());
+        fs::create_dir(&run).unwrap();
+        let begin = |resume| {
+            let config = config.clone();
+            Trainer::new(config, &run, open(Split::Train), open(Split::Valid), Device::Cpu, resume).unwrap()
+        };
+        let mut cut = Cut { shard: &shard, after: 2, steps: 0, notes: Vec::new() };
+        let error = begin(false).train(&mut cut).unwrap_err().to_string();
+        assert!(error.contains(shard.to_str().unwrap()) && error.contains("was cut short"), "{error}");
+        assert!(cut.notes.iter().any(|note| note.contains("saved at step")), "{:?}", cut.notes);
+        // With the shard as it was, the run goes on.
+        fs::write(&shard, whole).unwrap();
+        let resumed = begin(true);
+        assert!(resumed.state().step >= 2 && resumed.resumed().is_some());
+    }
 }
 
 #[test]
@@ -618,7 +680,7 @@ fn the_micro_batch_that_fits_is_the_largest_divisor_below_the_limit() {
     // 64 MB, is not seen where it is used again.
     config.model.context = 16 * 1024;
     config.train.bytes_per_step = config.model.context;
-    let model = Footprint::of(&config).least(Device::Cpu);
+    let model = Footprint::of(&config, Device::Cpu).least(Device::Cpu);
     let least = (model as f64 * 1.05 / fit::SHARE) as u64;
     for (available, words) in [(least, "train.checkpoint_levels=[0, 1]"), (model, "try fewer or narrower levels")] {
         let error = fit::within(&config, Device::Cpu, available).unwrap_err().to_string();
@@ -667,7 +729,7 @@ fn a_trial_has_the_averages_and_holds_the_levels_that_the_run_does() {
     let _alone = alone();
     let Some(plain) = large() else { return };
     let peak = |config: &RunConfig| fit::within(config, Device::Cpu, 1 << 40).unwrap().peak;
-    let least = |config: &RunConfig| Footprint::of(config).least(Device::Cpu);
+    let least = |config: &RunConfig| Footprint::of(config, Device::Cpu).least(Device::Cpu);
     let (mut averaged, mut held) = (plain.clone(), plain.clone());
     averaged.train.ema = 0.9;
     held.train.freeze_levels = vec![0];
@@ -693,7 +755,7 @@ fn saving_takes_one_copy_of_the_weights() {
     let before = memory::used(Device::Cpu).unwrap();
     folder::save(root.path(), &config.data.layout().unwrap(), &model).unwrap();
     let taken = memory::peak(Device::Cpu).unwrap() - before;
-    let weights = Footprint::of(&config).weights;
+    let weights = Footprint::of(&config, Device::Cpu).weights;
     assert!(taken < weights + weights / 2, "{taken} for weights of {weights}");
 }
 
@@ -728,7 +790,7 @@ fn the_footprint_is_that_of_the_tensors_and_of_a_checkpoint() {
                 let name = format!("{m} {optimizer:?} {ema} {:?}", config.train.freeze_levels);
                 let run = root.path().join(&name);
                 let mut trainer = trainer(&config, &run, root.path(), false).unwrap();
-                let found = Footprint::of(&config);
+                let found = Footprint::of(&config, Device::Cpu);
                 let parameters = trainer.model().parameters();
                 assert_eq!(found.weights, size_of(parameters.iter().map(|(_, tensor)| tensor)), "{name}");
                 let trained = parameters.iter().filter(|(_, tensor)| tensor.requires_grad());

@@ -76,6 +76,7 @@ pub fn run(args: EvalArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         density::classical(&file.layout, items.iter().map(|item| item.bytes))
     });
     let baselines = baselines.transpose()?;
+    dataset.check()?;
     let model = place.display().to_string();
     if let Some(path) = &args.page {
         let page = report::evaluation_page(&model, &split, &examined, baselines.as_deref().unwrap_or_default());

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
-use megabyte::data::{self, Dataset, Split};
+use megabyte::data::{self, Dataset, Manifest, Split};
 use megabyte::error::IoContext;
 use megabyte::model::Adopted;
 use megabyte::progress::Progress;
-use megabyte::train::{Event, Larger, Metric, Observer, TrainConfig, Trainer, fit, memory};
+use megabyte::train::{Event, Larger, Metric, Observer, TrainConfig, Trainer, fit, memory, shortage};
 use megabyte::{Error, RunConfig};
 use tch::Device;
 
@@ -46,6 +46,8 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     if args.fit {
         config.train.micro_batch = fitted(&config, device)?;
     }
+    // Before data is prepared, which may take hours.
+    shortage::check(&config, device)?;
     let (train, valid) = datasets(&config, terminal)?;
 
     let mut trainer = match &origin {
@@ -109,6 +111,11 @@ fn datasets(config: &RunConfig, terminal: &Terminal) -> anyhow::Result<(Vec<Data
         terminal.clear();
         let (learned, held_out) =
             (Dataset::open(&prepared, Some(Split::Train))?, Dataset::open(&prepared, Some(Split::Valid))?);
+        let warnings = Manifest::load(&prepared)?.warnings;
+        if learned.is_empty() {
+            bail!(Error::file(prepared, format!("has nothing to train on: {}", warnings.join("; "))));
+        }
+        warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
         say(&format!(
             "data      {} bytes of {} to train on, {} held out (valid), in {}",
             learned.bytes(),

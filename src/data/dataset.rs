@@ -181,7 +181,27 @@ impl Dataset {
         hash.finalize().to_hex()[..16].to_owned()
     }
 
-    /// Item `i`.
+    /// Fails where a shard is not what it was when it was opened, and names it: what was read since may be zeros. To be asked
+    /// after items were read, before anything is made of them.
+    pub fn check(&self) -> Result<()> {
+        (0..self.parts.len()).try_for_each(|part| self.check_part(part))
+    }
+
+    /// The same of one part, as [`part_of`](Self::part_of) names it.
+    pub(super) fn check_part(&self, part: usize) -> Result<()> {
+        match &self.parts[part] {
+            Part::Shard(shard) => shard.check(),
+            Part::Memory(_) => Ok(()),
+        }
+    }
+
+    /// The part, a shard or a document in memory, that item `i` is in.
+    pub(super) fn part_of(&self, i: usize) -> usize {
+        // The last part that begins at or before i; a part without items begins where the next one does.
+        self.first.partition_point(|first| first.items <= i) - 1
+    }
+
+    /// Item `i`. Of a shard it is where the file is mapped: see [`check`](Self::check).
     ///
     /// # Panics
     /// Where `i` is not below [`len`](Self::len).
@@ -250,8 +270,7 @@ impl Dataset {
 
     fn locate(&self, i: usize) -> (&Part, usize) {
         assert!(i < self.len(), "item {i} of {}", self.len());
-        // The last part that begins at or before i; a part without items begins where the next one does.
-        let part = self.first.partition_point(|first| first.items <= i) - 1;
+        let part = self.part_of(i);
         (&self.parts[part], i - self.first[part].items)
     }
 }

@@ -58,6 +58,12 @@ impl Loader {
         Ok(Loader { threads: (0..threads).map(start).collect::<Result<_>>()?, turn: 0, ready: VecDeque::new() })
     }
 
+    /// The most symbols that wait to be used, where batches have so many each.
+    pub fn ahead(batch: usize, threads: usize) -> u64 {
+        // Of each thread those that wait, one that is being read, and one that is in use.
+        (batch.max(GROUP) * (AHEAD + 2) * threads) as u64
+    }
+
     /// The next batch.
     #[expect(clippy::should_implement_trait, reason = "a run has no end and a batch can fail: this is no iterator")]
     pub fn next(&mut self) -> Result<Batch> {

@@ -83,6 +83,12 @@ pub struct Manifest {
     pub splits: BTreeMap<Split, Count>,
     /// Documents, pictures and recordings in the shards.
     pub documents: u64,
+    /// Those of them that went whole into the split that the hash of their content says.
+    #[serde(default)]
+    pub by_hash: u64,
+    /// Whether documents of any length are cut by place, because they were too few to hold some of them out.
+    #[serde(default)]
+    pub by_place: bool,
     /// Those left out because another has the same content.
     pub duplicates: u64,
     /// How many could not be used.
@@ -129,6 +135,8 @@ impl Manifest {
             settings,
             splits: Split::ALL.into_iter().map(|split| (split, Count::default())).collect(),
             documents: 0,
+            by_hash: 0,
+            by_place: false,
             duplicates: 0,
             skipped_count: 0,
             skipped: Vec::new(),

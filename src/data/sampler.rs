@@ -1,6 +1,7 @@
 //! Which bytes a batch holds: a pure function of the seed and the batch's index, so that a run can be continued from a
 //! number.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -153,17 +154,19 @@ impl Sampler {
         self.n
     }
 
-    /// Batch `index` of this program. Fails where the run is longer than 2^64 sequences.
+    /// Batch `index` of this program. Fails where the run is longer than 2^64 sequences, and where a shard that it reads is not
+    /// what it was.
     pub fn batch(&self, index: u64) -> Result<Batch> {
         let LoaderConfig { context, rows, .. } = self.config;
         let first = self.first_sequence(index)?;
-        let mut symbols = Vec::with_capacity(rows * context);
+        let mut read = Read { symbols: Vec::with_capacity(rows * context), parts: BTreeSet::new() };
         for row in 0..rows {
             let sequence = first + row as u64;
-            self.sequence(sequence / self.n, sequence % self.n, &mut symbols);
-            symbols.resize((row + 1) * context, PAD);
+            self.sequence(sequence / self.n, sequence % self.n, &mut read);
+            read.symbols.resize((row + 1) * context, PAD);
         }
-        Ok(Batch { symbols, rows, cols: context })
+        read.parts.iter().try_for_each(|&part| self.dataset.check_part(part))?;
+        Ok(Batch { symbols: read.symbols, rows, cols: context })
     }
 
     /// Where the rows of batch `index` are from. Fails as [`Self::batch`] does.
@@ -216,35 +219,39 @@ impl Sampler {
     }
 
     /// Appends the sequence at a position of an epoch.
-    fn sequence(&self, epoch: u64, position: u64, symbols: &mut Vec<i16>) {
+    fn sequence(&self, epoch: u64, position: u64, to: &mut Read) {
         let start = self.start(epoch, position);
         if let Some(parts) = self.parts {
             let (item, part) = (start / parts, (start % parts) as usize);
+            to.parts.insert(self.dataset.part_of(item as usize));
             let bytes = self.dataset.item(item as usize).bytes;
+            let context = self.config.context;
+            let stretch = part * context..(part + 1) * context;
+            if bytes.len() < stretch.end {
+                return; // of a shard that was cut short: its part tells
+            }
             let turn = |adapter: &dyn Adapter| {
                 let odd = xxh3_64_with_seed(&item.to_le_bytes(), self.key(epoch)) & 1 == 1;
                 if odd { adapter.mirrored(bytes) } else { None }
             };
-            let context = self.config.context;
-            let stretch = part * context..(part + 1) * context;
             match self.mirror.as_deref().and_then(turn) {
-                Some(bytes) => widen(&bytes[stretch], symbols),
-                None => widen(&bytes[stretch], symbols),
+                Some(bytes) => widen(&bytes[stretch], &mut to.symbols),
+                None => widen(&bytes[stretch], &mut to.symbols),
             }
             return;
         }
         let context = self.config.context as u64;
         if self.len <= context {
-            self.read(0, self.len, symbols);
+            self.read(0, self.len, to);
             return;
         }
         let until_end = context.min(self.len - start);
-        self.read(start, until_end, symbols);
-        self.read(0, context - until_end, symbols);
+        self.read(start, until_end, to);
+        self.read(0, context - until_end, to);
     }
 
     /// Appends `count` symbols of the stream from `start` on, which don't reach beyond its end.
-    fn read(&self, start: u64, count: u64, symbols: &mut Vec<i16>) {
+    fn read(&self, start: u64, count: u64, to: &mut Read) {
         if count == 0 {
             return;
         }
@@ -252,20 +259,28 @@ impl Sampler {
         let mut missing = count as usize;
         let (mut i, behind) = self.dataset.find(start, with_ends);
         let mut skip = behind as usize;
-        while missing > 0 {
+        // There are enough, but of a shard that was cut short: its part tells.
+        while missing > 0 && i < self.dataset.len() {
+            to.parts.insert(self.dataset.part_of(i));
             let item = self.dataset.item(i);
             let from = skip.min(item.bytes.len());
-            let to = (skip + missing).min(item.bytes.len());
-            widen(&item.bytes[from..to], symbols);
-            missing -= to - from;
+            let until = (skip + missing).min(item.bytes.len());
+            widen(&item.bytes[from..until], &mut to.symbols);
+            missing -= until - from;
             if with_ends && item.ends && missing > 0 {
-                symbols.push(END);
+                to.symbols.push(END);
                 missing -= 1;
             }
             skip = 0;
             i += 1;
         }
     }
+}
+
+/// What was read so far, and the parts of the data set that it came from.
+struct Read {
+    symbols: Vec<i16>,
+    parts: BTreeSet<usize>,
 }
 
 /// Appends bytes as symbols.

@@ -5,13 +5,13 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::Split;
 use crate::error::IoContext;
 use crate::modality::Layout;
+use crate::native::mapped::Mapped;
 use crate::{Error, Result};
 
 /// The first bytes of a shard: not text, and damaged by whatever turns line ends.
@@ -82,7 +82,7 @@ impl Entry {
 #[derive(Debug)]
 pub struct Shard {
     path: PathBuf,
-    map: Mmap,
+    map: Mapped,
     header: Header,
     /// Where index and names start in the file; the payload starts behind the prefix.
     index: usize,
@@ -94,10 +94,12 @@ impl Shard {
     /// cut short.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).at(path)?;
-        let map = map(&file).at(path)?;
+        let map = Mapped::new(file).at(path)?;
         let refuse = |reason: String| Error::file(path, format!("{reason}: run `megabyte prepare --force` again"));
         let (header, [index, names]) = parse(&map).map_err(refuse)?;
-        Ok(Shard { path: path.to_owned(), map, header, index, names })
+        let shard = Shard { path: path.to_owned(), map, header, index, names };
+        shard.check()?;
+        Ok(shard)
     }
 
     /// The file.
@@ -135,6 +137,17 @@ impl Shard {
         self.header.ends
     }
 
+    /// Fails where the file is not what it was when it was opened: what was read of it since may be zeros. To be asked
+    /// after reading, before anything is made of it.
+    pub fn check(&self) -> Result<()> {
+        if self.map.is_whole().at(&self.path)? {
+            return Ok(());
+        }
+        let reason = "was cut short, or could not be read, while it was in use: bring it back as it was, or run \
+                      `megabyte prepare --force` again";
+        Err(Error::file(&self.path, reason))
+    }
+
     /// The bytes of item `i`, and whether a document ends with it.
     ///
     /// # Panics
@@ -143,7 +156,9 @@ impl Shard {
         let Entry { offset, flags, .. } = self.entry(i);
         let end =
             if i + 1 < self.len() { u64_at(&self.map, self.index + (i + 1) * ENTRY) } else { self.header.payload };
-        (&self.payload()[offset as usize..end as usize], flags & ENDS != 0)
+        // These are in order, but for an index that was cut off meanwhile: `check` tells.
+        let bytes = self.payload().get(offset as usize..end as usize).unwrap_or_default();
+        (bytes, flags & ENDS != 0)
     }
 
     /// The last item that starts at or before a place in the stream of bytes or, `with_ends`, of bytes and
@@ -175,14 +190,15 @@ impl Shard {
                 high = middle;
             }
         }
-        (low, place - start(low))
+        (low, place.saturating_sub(start(low)))
     }
 
     /// The name of item `i`: the path of its file below the source it came from.
     pub fn name(&self, i: usize) -> &str {
         let entry = self.entry(i);
         let start = self.names + entry.name_offset as usize;
-        std::str::from_utf8(&self.map[start..start + entry.name_len as usize]).unwrap_or_default()
+        let name = self.map.get(start..start + entry.name_len as usize).unwrap_or_default();
+        std::str::from_utf8(name).unwrap_or_default()
     }
 
     /// The BLAKE3 hash of item `i`.
@@ -203,7 +219,9 @@ impl Shard {
     /// Reads the whole payload and compares it with its checksum; where it differs, the error names the first item
     /// that changed.
     pub fn verify(&self) -> Result<()> {
-        if xxh3_64(self.payload()) == self.checksums().1 {
+        let same = xxh3_64(self.payload()) == self.checksums().1;
+        self.check()?;
+        if same {
             return Ok(());
         }
         let changed = (0..self.len()).find(|&i| *blake3::hash(self.item(i).0).as_bytes() != self.hash(i));
@@ -220,13 +238,6 @@ impl Shard {
         let bytes = self.map[start..start + ENTRY].first_chunk().expect("an entry has this many bytes");
         Entry::from_bytes(bytes)
     }
-}
-
-#[allow(unsafe_code)]
-fn map(file: &File) -> std::io::Result<Mmap> {
-    // SAFETY: the map is read-only, and shards are never changed in place: a new one is written beside and renamed
-    // over the old, whose content stays mapped. Nothing but bytes is read from it, and lengths are checked first.
-    unsafe { Mmap::map(file) }
 }
 
 fn u64_at(file: &[u8], at: usize) -> u64 {

@@ -79,14 +79,17 @@ impl FromStr for Split {
 
 /// Cuts a document of `len` bytes, in order, into 90 % train, 5 % valid and 5 % test (the convention of enwik8), where
 /// the layout can be cut and the document is longer than `cut_over` (0: never). Pieces without bytes are left out.
-pub(super) fn cut(len: u64, layout: &Layout, cut_over: u64) -> Option<Vec<(Split, Range<u64>)>> {
+///
+/// Where documents are so few that some split would have none, `few` has shorter ones cut too, but for those of which some
+/// split would have no byte.
+pub(super) fn cut(len: u64, layout: &Layout, cut_over: u64, few: bool) -> Option<Vec<(Split, Range<u64>)>> {
     let unit = layout.cut_unit()? as u64;
-    if cut_over == 0 || len <= cut_over {
+    if cut_over == 0 || len <= cut_over && !few {
         return None;
     }
     let at = |percent: u128| (u128::from(len) * percent / 100) as u64 / unit * unit;
     let (valid, test) = (at(90), at(95));
     let mut pieces = vec![(Split::Train, 0..valid), (Split::Valid, valid..test), (Split::Test, test..len)];
     pieces.retain(|(_, range)| !range.is_empty());
-    Some(pieces)
+    (len > cut_over || pieces.len() == Split::ALL.len()).then_some(pieces)
 }

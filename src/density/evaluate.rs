@@ -92,7 +92,7 @@ pub(super) fn evaluate_each(
         return Err(Error::Usage("there is nothing to evaluate: the data set is empty".to_owned()));
     }
     progress.start("evaluate", items.iter().map(|item| item.bytes.len() as u64).sum());
-    let scorer = Scorer { model, protocol, batch: options.batch, progress };
+    let scorer = Scorer { model, dataset, protocol, batch: options.batch, progress };
     // float64 sums in the order of the windows, so that the batch changes nothing that shows
     let windows = scorer.score(&documents, journal, &mut |scored| {
         tally.add(&scored);
@@ -106,6 +106,7 @@ pub(super) fn evaluate_each(
         Layout::Text(_) => items.iter().map(|item| count_words(item.bytes)).sum(),
         _ => 0,
     };
+    dataset.check()?;
     let bits_per_sample = match &layout {
         Layout::Audio(layout) => Some(bits_per_byte * layout.bytes_per_sample() as f64),
         _ => None,

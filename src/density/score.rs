@@ -43,7 +43,7 @@ pub fn score(
     let documents: Vec<_> = (0..dataset.len()).map(|i| Document::new(dataset.item(i), config.vocab)).collect();
     let empty = |document: &Document<'_>| Scores { bytes: vec![0.0; document.bytes.len()], end: None };
     let mut scores: Vec<Scores> = documents.iter().map(empty).collect();
-    let scorer = Scorer { model, protocol, batch, progress };
+    let scorer = Scorer { model, dataset, protocol, batch, progress };
     scorer.score(&documents, None, &mut |Scored { document, place, is_byte, nats, .. }| {
         let scores = &mut scores[document];
         match is_byte {

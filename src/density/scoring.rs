@@ -64,6 +64,8 @@ pub fn scored_items(dataset: &Dataset, context: usize, limit_bytes: u64) -> Vec<
 /// Scores documents.
 pub(super) struct Scorer<'a> {
     pub model: &'a Megabyte,
+    /// What the documents are of: asked whether it is still what it was, after each batch is read.
+    pub dataset: &'a Dataset,
     pub protocol: Protocol,
     /// Windows scored together.
     pub batch: usize,
@@ -82,6 +84,7 @@ impl Scorer<'_> {
         each: &mut dyn FnMut(Scored),
     ) -> Result<u64> {
         let _guard = tch::no_grad_guard();
+        self.dataset.check()?;
         let mut count = 0;
         let mut windows = documents.iter().enumerate().flat_map(|(number, document)| {
             let shown = move |window| Shown { number, document: *document, window };
@@ -99,6 +102,7 @@ impl Scorer<'_> {
                 return Err(Error::Interrupted);
             }
             let batch = to_batch(&group, self.protocol.patch);
+            self.dataset.check()?;
             let nats = loss::each_nats(self.model, &loss::to_device(&batch, self.model.device())?)?;
             let nats = Vec::<f64>::try_from(nats.to_kind(tch::Kind::Double).view(-1))?;
             let of_window = |(row, shown): (&[f64], &Shown<'_>)| {

@@ -60,10 +60,15 @@ impl Sampler {
         Sampler { config, rng }
     }
 
-    /// Draws a symbol.
-    pub fn sample(&mut self, logits: &[f32]) -> usize {
+    /// Draws a symbol. Fails where a logit is not finite: from such a model nothing can be drawn.
+    pub fn sample(&mut self, logits: &[f32]) -> Result<usize> {
+        if !logits.iter().all(|logit| logit.is_finite()) {
+            let reason = "the model's logits are not finite: its weights are damaged, or its numbers are too large for \
+                          their type; try another checkpoint, or float32";
+            return Err(Error::Content(reason.to_owned()));
+        }
         if self.config.temperature == 0.0 {
-            return likeliest(logits);
+            return Ok(likeliest(logits));
         }
         let candidates = candidates(logits, &self.config);
         let total: f64 = candidates.iter().map(|(_, weight)| weight).sum();
@@ -71,10 +76,10 @@ impl Sampler {
         for &(symbol, weight) in &candidates {
             left -= weight;
             if left < 0.0 {
-                return symbol;
+                return Ok(symbol);
             }
         }
-        candidates[candidates.len() - 1].0
+        Ok(candidates[candidates.len() - 1].0)
     }
 }
 
@@ -128,7 +133,18 @@ mod tests {
     #[test]
     fn temperature_zero_takes_the_likeliest() {
         let mut sampler = Sampler::new(SampleConfig { temperature: 0.0, ..SampleConfig::default() }, 0);
-        assert_eq!(sampler.sample(&LOGITS), 4);
+        assert_eq!(sampler.sample(&LOGITS).unwrap(), 4);
+    }
+
+    #[test]
+    fn logits_that_are_not_finite_are_an_error() {
+        for temperature in [0.0, 1.0] {
+            for odd in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let mut sampler = Sampler::new(SampleConfig { temperature, ..SampleConfig::default() }, 0);
+                let error = sampler.sample(&[0.0, odd, 1.0]).unwrap_err().to_string();
+                assert!(error.contains("not finite") && error.contains("float32"), "{error}");
+            }
+        }
     }
 
     #[test]
@@ -148,7 +164,7 @@ mod tests {
         let draws = 40_000;
         let mut counts = [0.0; 5];
         for _ in 0..draws {
-            counts[sampler.sample(&LOGITS)] += 1.0 / draws as f64;
+            counts[sampler.sample(&LOGITS).unwrap()] += 1.0 / draws as f64;
         }
         let weights = LOGITS.map(|logit| (f64::from(logit) / 0.7).exp());
         let total: f64 = weights.iter().sum();
@@ -163,7 +179,7 @@ mod tests {
     fn a_seed_and_a_row_decide_the_draws() {
         let draw = |seed, row| {
             let mut sampler = Sampler::new(SampleConfig { seed, ..SampleConfig::default() }, row);
-            (0..32).map(|_| sampler.sample(&LOGITS)).collect::<Vec<_>>()
+            (0..32).map(|_| sampler.sample(&LOGITS).unwrap()).collect::<Vec<_>>()
         };
         assert_eq!(draw(1, 0), draw(1, 0));
         assert_ne!(draw(1, 0), draw(1, 1));

@@ -55,7 +55,10 @@ pub fn generate(model: &Megabyte, request: &Request, progress: &dyn Progress) ->
         }
         let mut drawn = vec![0; *count];
         for (row, logits) in to_rows(&logits)?.iter().enumerate() {
-            let symbol = samplers[row].sample(logits);
+            let symbol = samplers[row].sample(logits).map_err(|error| match error {
+                Error::Content(reason) => Error::Content(format!("sequence {}, byte {}: {reason}", row + 1, at + 1)),
+                error => error,
+            })?;
             ended[row] |= symbol == END as usize;
             let byte = if ended[row] { 0 } else { symbol as u8 };
             drawn[row] = i64::from(byte);

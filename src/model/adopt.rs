@@ -1,12 +1,13 @@
 //! Weights of another model, as far as they fit: for training that goes on from it, with other data or other patches.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::folder::{self, ModelFile, WEIGHTS};
+use super::tensors::TensorFile;
 use super::{Megabyte, ModelConfig};
-use crate::error::IoContext;
 use crate::{Error, Result};
 
 /// What became of a model's parameters.
@@ -36,16 +37,17 @@ pub fn adopt(path: &Path, model: &Megabyte) -> Result<Adopted> {
     let other = ModelFile::read(&folder)?;
     folder::verify(&folder)?;
     let file = folder.join(WEIGHTS);
-    let content = std::fs::read(&file).at(&file)?;
-    let mut there = folder::views(&file, &content)?;
+    let there = TensorFile::open(&file)?;
+    let mut unused: BTreeSet<String> = there.tensors().keys().cloned().collect();
     let differences = differences(&other.model, model.config());
     let mut adopted = Adopted { folder, differences, ..Adopted::default() };
     for (name, target) in model.parameters().iter() {
-        let Some(view) = there.remove(name) else {
+        let Some(info) = there.tensors().get(name) else {
             adopted.fresh.push(name.to_owned());
             continue;
         };
-        let (size, shape) = (target.size(), view.shape());
+        unused.remove(name);
+        let (size, shape) = (target.size(), &info.shape);
         let fits =
             size.len() == shape.len() && size.iter().zip(shape).skip(1).all(|(&own, &other)| own == other as i64);
         let is_table = name.ends_with(".position") || name.ends_with(".byte_embedding") || name == "output.weight";
@@ -54,15 +56,17 @@ pub fn adopt(path: &Path, model: &Megabyte) -> Result<Adopted> {
             adopted.fresh.push(name.to_owned());
             continue;
         }
-        let source = folder::tensor(&file, name, &view)?;
-        tch::no_grad(|| target.narrow(0, 0, rows).f_copy_(&source.narrow(0, 0, rows)))?;
+        let whole = target.detach();
+        if !there.read_into(name, Some(rows as usize), &whole.narrow(0, 0, rows), &mut |_| ())? {
+            return Err(there.not_finite(name));
+        }
         if shape[0] as i64 == size[0] {
             adopted.whole.push(name.to_owned());
         } else {
             adopted.rows.push((name.to_owned(), rows, size[0]));
         }
     }
-    adopted.unused = there.into_keys().collect();
+    adopted.unused = unused.into_iter().collect();
     if adopted.whole.is_empty() && adopted.rows.is_empty() {
         let reason = "has no weights that fit this model: names and shapes all differ (compare [[model.level]])";
         return Err(Error::file(&file, reason));

@@ -19,7 +19,7 @@ pub fn write(folder: &Path) -> Result<()> {
         let path = entry.at(folder)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name != CHECKSUMS && path.is_file() {
-            sums.insert(name, sum(&path)?);
+            sums.insert(name, format!("{:08x}", sum(&path)?));
         }
     }
     let path = folder.join(CHECKSUMS);
@@ -30,35 +30,44 @@ pub fn write(folder: &Path) -> Result<()> {
 /// Checks those of the named files of a folder, or where none is named all, that it has sums of. The error names the
 /// file that is damaged or lost.
 pub fn verify(folder: &Path, names: &[&str]) -> Result<()> {
-    let path = folder.join(CHECKSUMS);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        // Text that is none any more.
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Err(Error::file(&path, "is damaged")),
-        Err(error) => return Err(Error::io(&path, error)),
-    };
-    let sums: BTreeMap<String, String> =
-        serde_json::from_str(&text).map_err(|error| Error::file(&path, format!("is damaged: {error}")))?;
+    let sums = of(folder)?;
     for (name, expected) in sums.iter().filter(|(name, _)| names.is_empty() || names.contains(&name.as_str())) {
         let path = folder.join(name);
         let found = sum(&path)?;
-        if found != *expected {
-            let reason = format!("is damaged: its CRC-32C is {found}, and {CHECKSUMS} beside it says {expected}");
-            return Err(Error::file(&path, reason));
+        if format!("{found:08x}") != *expected {
+            return Err(differs(&path, found, expected));
         }
     }
     Ok(())
 }
 
-/// The CRC-32C of a file, in hexadecimal digits.
-fn sum(path: &Path) -> Result<String> {
+/// The sums of a folder's files, in hexadecimal digits; none where it has no sums.
+pub(super) fn of(folder: &Path) -> Result<BTreeMap<String, String>> {
+    let path = folder.join(CHECKSUMS);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        // Text that is none any more.
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => return Err(Error::file(&path, "is damaged")),
+        Err(error) => return Err(Error::io(&path, error)),
+    };
+    serde_json::from_str(&text).map_err(|error| Error::file(&path, format!("is damaged: {error}")))
+}
+
+/// The error of a file whose sum is another.
+pub(super) fn differs(path: &Path, found: u32, expected: &str) -> Error {
+    let reason = format!("is damaged: its CRC-32C is {found:08x}, and {CHECKSUMS} beside it says {expected}");
+    Error::file(path, reason)
+}
+
+/// The CRC-32C of a file.
+fn sum(path: &Path) -> Result<u32> {
     let mut file = File::open(path).at(path)?;
     let mut chunk = vec![0; 1 << 20];
     let mut crc = 0;
     loop {
         match file.read(&mut chunk).at(path)? {
-            0 => return Ok(format!("{crc:08x}")),
+            0 => return Ok(crc),
             n => crc = crc32c::crc32c_append(crc, &chunk[..n]),
         }
     }

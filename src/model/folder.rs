@@ -1,19 +1,20 @@
 //! A model folder: `config.json`, which says what the model and its bytes are, and `model.safetensors`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensorError;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::checksums::{self, CHECKSUMS};
 use super::siblings::{newest_whole, with_remedy};
+use super::tensors::TensorFile;
 use super::{Megabyte, ModelConfig};
 use crate::error::IoContext;
 use crate::modality::Layout;
+use crate::native::memory::copy_to_host;
 use crate::{Error, Result};
 
 const CONFIG: &str = "config.json";
@@ -115,7 +116,11 @@ pub(crate) fn save_copies(folder: &Path, config: &str, weights: &[TensorCopy]) -
 /// Checks the sums of a model's two files, where there are sums. The error names the file, and the newest whole checkpoint
 /// beside this one.
 pub(crate) fn verify(folder: &Path) -> Result<()> {
-    checksums::verify(folder, &[CONFIG, WEIGHTS]).map_err(|error| {
+    verify_of(folder, &[CONFIG, WEIGHTS])
+}
+
+fn verify_of(folder: &Path, names: &[&str]) -> Result<()> {
+    checksums::verify(folder, names).map_err(|error| {
         let other = newest_whole(folder, |other| checksums::verify(other, &[]).is_ok());
         let other =
             other.map_or_else(String::new, |other| format!("the newest whole checkpoint is {}; ", other.display()));
@@ -124,13 +129,21 @@ pub(crate) fn verify(folder: &Path) -> Result<()> {
     })
 }
 
-/// Loads a model folder for inference: matrix work in `kind` on `device`, matrices cast once.
+/// Loads a model folder for inference: matrix work in `kind` on `device`, matrices cast once. The file of weights is read
+/// once, and checked on the way.
 pub fn load(folder: &Path, kind: Kind, device: Device) -> Result<(ModelFile, Megabyte)> {
     let file = ModelFile::read(folder)?;
-    // First: a damaged number may be one that is not finite.
-    verify(folder)?;
-    let mut model = Megabyte::new(&file.model, kind, device, 0)?;
-    load_weights(folder, &model)?;
+    verify_of(folder, &[CONFIG])?;
+    let mut model = Megabyte::unset(&file.model, kind, device)?;
+    let path = folder.join(WEIGHTS);
+    let sums = checksums::of(folder)?;
+    let expected = sums.get(WEIGHTS).map(String::as_str);
+    let read = TensorFile::open(&path).and_then(|file| file.read_all(model.parameters().iter(), expected));
+    if let Err(error) = read {
+        // That a file is damaged says more than what was found wrong in it.
+        verify(folder)?;
+        return Err(error);
+    }
     model.freeze();
     Ok((file, model))
 }
@@ -143,9 +156,13 @@ pub fn load_weights(folder: &Path, model: &Megabyte) -> Result<()> {
 
 /// The numbers of a tensor, row by row, as bytes.
 fn numbers(tensor: &Tensor) -> Result<Vec<u8>> {
-    let tensor = tensor.detach().to_device(Device::Cpu).contiguous();
-    let mut data = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
-    tensor.f_copy_data_u8(&mut data, tensor.numel())?;
+    let size = tensor.numel() * tensor.kind().elt_size_in_bytes();
+    let mut data = Vec::new();
+    // Where there is no memory for it, that is an error and not the end of the program.
+    let short = |_| Error::Memory(format!("there is no memory for a copy of {size} bytes"));
+    data.try_reserve_exact(size).map_err(short)?;
+    data.resize(size, 0);
+    copy_to_host(tensor, &mut data)?;
     Ok(data)
 }
 
@@ -192,47 +209,5 @@ pub(crate) fn write_copies(path: &Path, tensors: &[TensorCopy]) -> Result<()> {
 
 /// Copies tensors of a safetensors file into those of the same name, whatever their device and type.
 pub(crate) fn read_tensors<'a>(path: &Path, into: impl Iterator<Item = (&'a str, &'a Tensor)>) -> Result<()> {
-    let content = std::fs::read(path).at(path)?;
-    let mut there = views(path, &content)?;
-    for (name, target) in into {
-        let Some(view) = there.remove(name) else {
-            return Err(Error::file(path, format!("has no tensor {name}, which config.json asks for")));
-        };
-        let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
-        if shape != target.size() {
-            let reason = format!("{name} is {shape:?}, but config.json asks for {:?}", target.size());
-            return Err(Error::file(path, reason));
-        }
-        let source = tensor(path, name, &view)?;
-        tch::no_grad(|| target.shallow_clone().f_copy_(&source))?;
-    }
-    if let Some(name) = there.keys().next() {
-        let reason = format!("has {} tensors that config.json knows nothing of, {name} among them", there.len());
-        return Err(Error::file(path, reason));
-    }
-    Ok(())
-}
-
-/// What a safetensors file holds, by name.
-pub(super) fn views<'a>(path: &Path, content: &'a [u8]) -> Result<BTreeMap<String, TensorView<'a>>> {
-    let file = SafeTensors::deserialize(content)
-        .map_err(|error| Error::file(path, format!("is damaged or no safetensors file: {error}")))?;
-    Ok(file.tensors().into_iter().collect())
-}
-
-/// The finite numbers of a tensor in a file.
-pub(super) fn tensor(path: &Path, name: &str, view: &TensorView<'_>) -> Result<Tensor> {
-    let kind = match view.dtype() {
-        Dtype::F32 => Kind::Float,
-        Dtype::F64 => Kind::Double,
-        Dtype::BF16 => Kind::BFloat16,
-        Dtype::F16 => Kind::Half,
-        dtype => return Err(Error::file(path, format!("{name} is {dtype:?}, expected floating-point numbers"))),
-    };
-    let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
-    let tensor = Tensor::f_from_data_size(view.data(), &shape, kind)?;
-    if !bool::try_from(tensor.isfinite().all())? {
-        return Err(Error::file(path, format!("{name} has NaN or infinite values: use an earlier checkpoint")));
-    }
-    Ok(tensor)
+    TensorFile::open(path)?.read_all(into, None)
 }

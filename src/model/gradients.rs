@@ -34,8 +34,12 @@ pub fn accumulate(model: &Megabyte, symbols: &Tensor, dropout: f64, scale: f64, 
     let mut way = Way { model, dropout, memory, seeds: Seeds::draw() };
 
     let first = if model.config().first_level() == 0 { Some(way.forward(0, &input, None)?) } else { None };
-    // What the stretches say to the first level, (B, n, D), where it wants to know.
-    let mut to_first = first.as_ref().filter(|first| first.out.requires_grad()).map(|first| first.out.zeros_like());
+    // What the stretches say to the first level, (B, n, D), where it wants to know: in the type of the parameters, since
+    // stretches that overlap add up.
+    let mut to_first = first
+        .as_ref()
+        .filter(|first| first.out.requires_grad())
+        .map(|first| Tensor::zeros(first.out.size(), (model.parameters().kind(), model.device())));
     let mut total = Tensor::zeros([], (Kind::Double, model.device()));
     for stretch in stretches(model.config(), symbols.size2()?, memory.stretch) {
         let inside = stretch.symbols(&input);
@@ -58,7 +62,8 @@ pub fn accumulate(model: &Megabyte, symbols: &Tensor, dropout: f64, scale: f64, 
         total += nats.detach();
     }
     if let (Some(first), Some(to_first)) = (first, to_first.take()) {
-        way.back(first, Some(to_first))?;
+        let gradient = to_first.to_kind(first.out.kind());
+        way.back(first, Some(gradient))?;
     }
     way.seeds.end();
     Ok(total)

@@ -28,16 +28,27 @@ impl Megabyte {
     pub fn new(config: &ModelConfig, kind: Kind, device: Device, seed: u64) -> Result<Self> {
         config.validate()?;
         tch::manual_seed(seed as i64);
-        let master = if kind == Kind::Double { Kind::Double } else { Kind::Float };
-        Ok(Self::build(config, kind, Parameters::new(device, master), device))
+        Ok(Self::build(config, kind, Parameters::new(device, master(kind)), device))
+    }
+
+    /// The same, whose weights hold nothing yet: they are to be read from a file.
+    pub(crate) fn unset(config: &ModelConfig, kind: Kind, device: Device) -> Result<Self> {
+        config.validate()?;
+        Ok(Self::build(config, kind, Parameters::unset(device, master(kind)), device))
     }
 
     /// A frozen model on the same parameters, for another thread: tensors may move between threads, but no two threads
     /// may use one.
     pub(crate) fn twin(&self) -> Self {
-        let mut twin = Self::build(&self.config, self.kind, Parameters::shared(&self.params), self.device);
-        twin.freeze();
-        twin
+        self.frozen_with(self.params.tensors())
+    }
+
+    /// A frozen model on other tensors of the same order and shapes, whose matrices are cast once. Where nothing is to be
+    /// cast it takes no memory.
+    pub(crate) fn frozen_with(&self, tensors: Vec<Tensor>) -> Self {
+        let mut frozen = Self::build(&self.config, self.kind, Parameters::given(&self.params, tensors), self.device);
+        frozen.freeze();
+        frozen
     }
 
     fn build(config: &ModelConfig, kind: Kind, mut params: Parameters, device: Device) -> Self {
@@ -163,4 +174,9 @@ impl Megabyte {
         let last = self.level(self.config.levels.len() - 1);
         self.output.as_ref().or(last.byte_table()).expect("an output matrix or a table that is one")
     }
+}
+
+/// The type of the parameters of a model whose matrix work is in `kind`.
+fn master(kind: Kind) -> Kind {
+    if kind == Kind::Double { Kind::Double } else { Kind::Float }
 }

@@ -9,7 +9,7 @@ use crate::data::{Batch, PAD};
 use crate::native::profile::{Span, span};
 
 /// Symbols whose finer levels are computed together where nothing is trained: enough to keep a machine busy.
-const STRETCH: usize = 1 << 16;
+pub(super) const STRETCH: usize = 1 << 16;
 
 /// A batch on the device: symbols (B, T) as int64, padding as [`PAD`].
 pub fn to_device(batch: &Batch, device: Device) -> Result<Tensor> {

@@ -3,6 +3,7 @@
 //! [`Megabyte`] is built of levels, a level of blocks. Training, evaluation and generation share this code: a
 //! cached step is the same forward pass over fewer units.
 
+mod activations;
 mod adopt;
 mod attention;
 mod block;
@@ -22,7 +23,9 @@ mod parameters;
 mod rotary;
 pub(crate) mod siblings;
 mod stretch;
+mod tensors;
 
+pub use activations::Activations;
 pub use adopt::{Adopted, adopt};
 pub use config::{Embedding, Ffn, LevelConfig, ModelConfig, Norm, Position, Projection};
 pub use hierarchy::Megabyte;

@@ -15,33 +15,51 @@ pub enum Init {
 #[derive(Debug)]
 pub struct Parameters {
     entries: Vec<(String, Tensor)>,
-    /// Those of another model, which stand for what would be drawn.
-    given: std::vec::IntoIter<Tensor>,
+    source: Source,
     device: Device,
     kind: Kind,
+}
+
+/// Where the numbers come from.
+#[derive(Debug)]
+enum Source {
+    /// As each parameter starts.
+    Drawn,
+    /// Nowhere yet: they are read from a file.
+    Unset,
+    /// From tensors that are there, in the order of the parameters.
+    Given(std::vec::IntoIter<Tensor>),
 }
 
 impl Parameters {
     /// No parameters yet; those added live on `device` as `kind` (float32, or float64 in proofs).
     pub fn new(device: Device, kind: Kind) -> Self {
-        Parameters { entries: Vec::new(), given: Vec::new().into_iter(), device, kind }
+        Parameters { entries: Vec::new(), source: Source::Drawn, device, kind }
     }
 
-    /// No parameters yet; those added are those of `other`, in its order: a second model on the same storage.
-    pub(super) fn shared(other: &Parameters) -> Self {
-        let given = other.tensors().into_iter();
-        Parameters { entries: Vec::new(), given, device: other.device, kind: other.kind }
+    /// No parameters yet; what those added hold is not decided: for a model that is read from a file.
+    pub(super) fn unset(device: Device, kind: Kind) -> Self {
+        Parameters { source: Source::Unset, ..Self::new(device, kind) }
+    }
+
+    /// No parameters yet; those added are `tensors`, in the order of `like`: another model on storage that is there.
+    pub(super) fn given(like: &Parameters, tensors: Vec<Tensor>) -> Self {
+        Parameters { source: Source::Given(tensors.into_iter()), ..Self::new(like.device, like.kind) }
     }
 
     /// Adds a parameter. It is drawn on the CPU, so that a seed gives the same model on every device.
     pub fn add(&mut self, name: String, shape: &[i64], init: Init) -> Tensor {
-        let tensor = self.given.next().unwrap_or_else(|| {
-            let value = match init {
-                Init::Constant(value) => Tensor::full(shape, value, (self.kind, Device::Cpu)),
-                Init::TruncatedNormal(std) => truncated_normal(shape, std).to_kind(self.kind),
-            };
-            value.to_device(self.device).set_requires_grad(true)
-        });
+        let tensor = match &mut self.source {
+            Source::Given(tensors) => tensors.next().expect("there is a tensor for each parameter"),
+            Source::Unset => Tensor::empty(shape, (self.kind, self.device)).set_requires_grad(true),
+            Source::Drawn => {
+                let value = match init {
+                    Init::Constant(value) => Tensor::full(shape, value, (self.kind, Device::Cpu)),
+                    Init::TruncatedNormal(std) => truncated_normal(shape, std).to_kind(self.kind),
+                };
+                value.to_device(self.device).set_requires_grad(true)
+            }
+        };
         debug_assert!(tensor.size() == shape, "{name} is of another shape");
         debug_assert!(self.entries.iter().all(|(other, _)| *other != name), "two parameters named {name}");
         self.entries.push((name, tensor.shallow_clone()));

@@ -1,6 +1,10 @@
-//! The memory of CUDA devices as libtorch's allocator counts it, and giving back what allocators keep.
+//! The memory of CUDA devices as libtorch's allocator counts it, giving back what allocators keep, copies on the host, and
+//! the bytes of tensors there.
 
 use std::ffi::{c_char, c_int};
+
+use tch::Tensor;
+use torch_sys::C_tensor;
 
 use super::check;
 use crate::Result;
@@ -9,6 +13,10 @@ unsafe extern "C" {
     fn mb_release_kept_memory(cuda: bool) -> *mut c_char;
     fn mb_cuda_memory(device: c_int, out: *mut i64) -> *mut c_char;
     fn mb_cuda_reset_peak(device: c_int) -> *mut c_char;
+    fn mb_copy_to_host(tensor: *const C_tensor, to: *mut u8, bytes: usize) -> *mut c_char;
+    fn mb_count_tensors() -> *mut c_char;
+    fn mb_counted_peak(peak: *mut i64);
+    fn mb_count_no_tensors() -> *mut c_char;
 }
 
 /// Bytes of a CUDA device.
@@ -45,4 +53,45 @@ pub fn cuda_reset_peak(index: usize) -> Result<()> {
 pub fn release_kept_memory(cuda: bool) -> Result<()> {
     // SAFETY: allocators are made for being told so at any time.
     check(unsafe { mb_release_kept_memory(cuda) })
+}
+
+/// Copies a tensor's numbers, row by row, to the host: as many bytes as these are. From a device they come through a pinned
+/// buffer of a fixed size. Waits for the device.
+pub fn copy_to_host(tensor: &Tensor, to: &mut [u8]) -> Result<()> {
+    // SAFETY: a live tensor, and as many bytes as are named, which the shim writes during the call; it refuses where the
+    // tensor has other than so many.
+    check(unsafe { mb_copy_to_host(tensor.as_ptr(), to.as_mut_ptr(), to.len()) })
+}
+
+/// Counts the bytes of the tensors on the CPU that the calling thread makes, until it is dropped: exactly, but without
+/// what libraries below libtorch take for themselves. For checks of formulas; one at a time in a thread, and in the
+/// thread that made it.
+#[derive(Debug)]
+pub struct TensorCount {
+    /// It belongs to its thread.
+    _thread: std::marker::PhantomData<*const ()>,
+}
+
+impl TensorCount {
+    /// Begins with none.
+    pub fn begin() -> Result<Self> {
+        // SAFETY: sets what belongs to the calling thread.
+        check(unsafe { mb_count_tensors() })?;
+        Ok(TensorCount { _thread: std::marker::PhantomData })
+    }
+
+    /// The most bytes that there were at one time since the last call, or since it began.
+    pub fn take_peak(&self) -> u64 {
+        let mut peak = 0;
+        // SAFETY: the shim writes one number.
+        unsafe { mb_counted_peak(&mut peak) };
+        peak.max(0) as u64
+    }
+}
+
+impl Drop for TensorCount {
+    fn drop(&mut self) {
+        // SAFETY: takes back what `begin` set in this thread. A failure leaves it counting, which harms nothing.
+        let _ = check(unsafe { mb_count_no_tensors() });
+    }
 }

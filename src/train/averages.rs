@@ -33,15 +33,4 @@ impl Averages {
     pub fn tensors(&self) -> &[Tensor] {
         &self.tensors
     }
-
-    /// The averages change places with the weights, and a second time back.
-    pub fn exchange(&mut self) {
-        tch::no_grad(|| {
-            for (param, average) in self.params.iter_mut().zip(&mut self.tensors) {
-                let weights = param.detach().copy();
-                param.copy_(average);
-                average.copy_(&weights);
-            }
-        });
-    }
 }

@@ -18,12 +18,22 @@ pub(super) struct Built {
 }
 
 impl Built {
-    /// Builds it as `config` says. `begin` may give the model other weights than those that are drawn: averages begin with
-    /// them. Fails with advice where there is too little memory.
-    pub fn new<T>(config: &RunConfig, device: Device, begin: impl FnOnce(&Megabyte) -> Result<T>) -> Result<(Self, T)> {
+    /// Builds it as `config` says. Weights are `drawn`, or hold nothing yet, where all of them are read from a checkpoint.
+    /// `begin` may give the model others than those that are drawn: averages begin with them. Fails with advice where there
+    /// is too little memory.
+    pub fn new<T>(
+        config: &RunConfig,
+        device: Device,
+        drawn: bool,
+        begin: impl FnOnce(&Megabyte) -> Result<T>,
+    ) -> Result<(Self, T)> {
         let train = &config.train;
         shortage::guard(Part::Model, config, || {
-            let model = Megabyte::new(&config.model, train.dtype.kind(), device, train.seed)?;
+            let kind = train.dtype.kind();
+            let model = match drawn {
+                true => Megabyte::new(&config.model, kind, device, train.seed)?,
+                false => Megabyte::unset(&config.model, kind, device)?,
+            };
             let begun = begin(&model)?;
             // An optimizer keeps nothing for weights that are held.
             model.hold(&train.freeze_levels);

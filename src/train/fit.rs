@@ -35,7 +35,8 @@ pub struct Fit {
 pub struct Larger {
     /// Sequences of a forward pass.
     pub micro_batch: usize,
-    /// Bytes that a step of these takes, measured where it was tried, else by the straight line.
+    /// Bytes that a step of these takes: measured where it was tried, else by the straight line, or where that would fit, by
+    /// the formula.
     pub bytes: u64,
     /// Whether memory was not to be had when it was tried, or fewer sequences were, whatever the line says.
     pub failed: bool,
@@ -52,29 +53,9 @@ fn budget(available: u64, share: f64) -> u64 {
     (available as f64 * share) as u64
 }
 
-/// What a step with the micro-batch that `config` asks for takes, in bytes: measured at one sequence and at two, and from
-/// there in a straight line. Fails where that is more than is available, and names what would need less.
-pub fn estimate(config: &RunConfig, device: Device) -> Result<u64> {
-    let rows = config.train.rows(&config.model);
-    memory::release_cached(device)?;
-    let available = memory::available(device)?;
-    let mut trial = Trial::new(config, device, available, available)?;
-    let mut needed = trial.first()?;
-    if rows > 1 && trial.room_for_second() {
-        trial.measure(2)?;
-    }
-    if rows > 1 {
-        needed = trial.predicted(rows);
-    }
-    trial.end()?;
-    if needed > available {
-        return Err(shortage::too_large(needed, available, config));
-    }
-    Ok(needed)
-}
-
 /// The largest micro-batch that divides the step and fits into [`SHARE`] of the memory that is available now. Builds the
-/// model and trains it for a few steps on random symbols, and leaves nothing of it. Fails where not even one sequence fits.
+/// model and trains it for a few steps on random symbols, and leaves nothing of it. Fails where not even one sequence fits;
+/// nothing is tried for which there is too little memory by the formula.
 pub fn fit(config: &RunConfig, device: Device) -> Result<Fit> {
     memory::release_cached(device)?;
     within(config, device, memory::available(device)?)
@@ -87,7 +68,7 @@ pub fn within(config: &RunConfig, device: Device, available: u64) -> Result<Fit>
     let mut best = (1, trial.first()?);
     // The smallest size that is too large, and what it took.
     let mut above: Option<(usize, Option<u64>)> = None;
-    if sizes.len() > 1 && trial.room_for_second() {
+    if sizes.len() > 1 && trial.room_for_second() && trial.may(2) {
         match trial.measure(2) {
             Ok(peak) if peak > trial.budget => above = Some((2, Some(peak))),
             Ok(peak) if sizes.contains(&2) => best = (2, peak),
@@ -97,8 +78,10 @@ pub fn within(config: &RunConfig, device: Device, available: u64) -> Result<Fit>
         }
         loop {
             let open = |size: usize| size > best.0 && above.is_none_or(|(above, _)| size < above);
-            let mut candidates =
-                sizes.iter().copied().filter(|&size| open(size) && trial.predicted(size) <= trial.budget);
+            let mut candidates = sizes
+                .iter()
+                .copied()
+                .filter(|&size| open(size) && trial.predicted(size) <= trial.budget && trial.may(size));
             let Some(least) = candidates.next() else { break };
             // Where none is in reach, what divides nothing makes the line longer.
             let reach = STRIDE * trial.largest();
@@ -117,12 +100,22 @@ pub fn within(config: &RunConfig, device: Device, available: u64) -> Result<Fit>
         let measured = tried.filter(|&(at, _)| at == size).and_then(|(_, peak)| peak);
         Larger {
             micro_batch: size,
-            bytes: measured.unwrap_or_else(|| trial.predicted(size)),
+            bytes: measured.unwrap_or_else(|| match trial.predicted(size) {
+                within if within <= trial.budget => trial.formula(size),
+                beyond => beyond,
+            }),
             failed: tried.is_some_and(|(_, peak)| peak.is_none()),
         }
     });
     trial.end()?;
     Ok(Fit { micro_batch: best.0, peak: best.1, available, larger })
+}
+
+/// The same run with so many sequences at once.
+fn with_rows(config: &RunConfig, rows: usize) -> RunConfig {
+    let mut other = config.clone();
+    other.train.micro_batch = rows;
+    other
 }
 
 /// A model that is trained only to see what memory that takes.
@@ -134,6 +127,8 @@ struct Trial<'c> {
     before: u64,
     available: u64,
     budget: u64,
+    /// Bytes that were there in truth, which nothing that is tried may need more than.
+    there: u64,
     /// Sizes that were measured, in order, and the bytes that each took; the largest two make the line.
     measured: Vec<(usize, u64)>,
 }
@@ -143,16 +138,26 @@ impl<'c> Trial<'c> {
         config.validate()?;
         numerics::apply(&config.train, device)?;
         memory::release_cached(device)?;
-        let before = memory::used(device)?;
+        let (before, there) = (memory::used(device)?, memory::available(device)?);
         shortage::check_model(config, device, budget)?;
-        let (built, ()) = Built::new(config, device, |_| Ok(()))?;
-        Ok(Trial { config, device, built, before, available, budget, measured: Vec::new() })
+        shortage::check_within(&with_rows(config, 1), device, there)?;
+        let (built, ()) = Built::new(config, device, true, |_| Ok(()))?;
+        Ok(Trial { config, device, built, before, available, budget, there, measured: Vec::new() })
+    }
+
+    /// Bytes of a run with so many sequences at once, by the formula.
+    fn formula(&self, rows: usize) -> u64 {
+        Footprint::of(&with_rows(self.config, rows), self.device).needed(self.device)
+    }
+
+    /// Whether there is enough for so many sequences, by the formula.
+    fn may(&self, rows: usize) -> bool {
+        self.formula(rows) <= self.there
     }
 
     /// One sequence, after a step that loads what libtorch loads at first.
     fn first(&mut self) -> Result<u64> {
-        let mut single = self.config.clone();
-        single.train.micro_batch = 1;
+        let single = with_rows(self.config, 1);
         let first = shortage::guard(Part::Step, &single, || {
             self.step(1)?;
             self.measure(1)
@@ -166,7 +171,7 @@ impl<'c> Trial<'c> {
     /// Two take at most what one takes twice, but for the model's own.
     fn room_for_second(&self) -> bool {
         let one = self.measured[0].1;
-        one + one.saturating_sub(Footprint::of(self.config).least(self.device)) <= self.available
+        one + one.saturating_sub(Footprint::of(self.config, self.device).least(self.device)) <= self.available
     }
 
     fn measure(&mut self, rows: usize) -> Result<u64> {
@@ -216,7 +221,7 @@ impl<'c> Trial<'c> {
             self.built.averages.as_mut().map_or(Ok(()), |averages| averages.update(1))
         })?;
         super::speed::synchronize(self.device);
-        let footprint = Footprint::of(self.config);
+        let footprint = Footprint::of(self.config, self.device);
         // Memory that was kept before and is used again shows nowhere, but the model does take what it takes.
         let taken = memory::peak(self.device)?.saturating_sub(self.before).max(footprint.total());
         Ok(taken + footprint.snapshot(self.device))

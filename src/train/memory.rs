@@ -11,6 +11,8 @@ use tch::Device;
 use super::config::OptimizerKind;
 use crate::Result;
 use crate::config::RunConfig;
+use crate::data::Loader;
+use crate::model::Activations;
 use crate::native::memory as native;
 
 /// Bytes used now; 0 where the system does not say.
@@ -49,7 +51,8 @@ pub fn take_peak(device: Device) -> Result<u64> {
 }
 
 /// Bytes that can be had beyond those used now, before anything fails or is swapped out: on a CPU what the system says is
-/// available, or what the limits of the program's control groups leave, whichever is less.
+/// available, what the limits of the program's control groups leave, or those of the program itself (`ulimit -v`,
+/// `ulimit -d`), whichever is least.
 pub fn available(device: Device) -> Result<u64> {
     match device {
         Device::Cuda(index) => {
@@ -60,10 +63,10 @@ pub fn available(device: Device) -> Result<u64> {
             let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
             let system = field(&text, "MemAvailable:").unwrap_or(u64::MAX);
             let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-            Ok(groups
-                .lines()
-                .filter_map(|line| left_in_group(line, Path::new("/sys/fs/cgroup")))
-                .fold(system, u64::min))
+            let groups = groups.lines().filter_map(|line| left_in_group(line, Path::new("/sys/fs/cgroup")));
+            let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+            let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+            Ok(groups.chain(left_of_limits(&limits, &status)).fold(system, u64::min))
         }
     }
 }
@@ -81,7 +84,8 @@ pub fn release_cached(device: Device) -> Result<()> {
     native::release_kept_memory(device.is_cuda())
 }
 
-/// Bytes that a run has on the device by its model alone, whatever a step takes beside them. All numbers are float32.
+/// Bytes that a run has on the device, by formula: nothing is built to know them. Numbers of the model and its optimizer are
+/// float32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Footprint {
     /// Weights of all levels.
@@ -92,11 +96,24 @@ pub struct Footprint {
     pub optimizer: u64,
     /// The averages of all weights, where the run keeps them.
     pub averages: u64,
+    /// What a way there and back of a micro-batch takes at most, beside these.
+    pub activations: u64,
+    /// What the optimizer takes for a moment.
+    pub update: u64,
+    /// What scoring held-out data takes, with the copy of the matrices that it is done with.
+    pub evaluation: u64,
+    /// Batches that wait to be used: on the host.
+    pub batches: u64,
 }
+
+/// What libtorch and its libraries take for themselves at first, about: code that is loaded as it is used, kernels that are
+/// compiled, stacks of threads. On CUDA, what is outside of libtorch's allocator.
+const LIBRARIES: u64 = 256 << 20;
+const CUDA_LIBRARIES: u64 = 1 << 30;
 
 impl Footprint {
     /// By formula, of a model that is not built for it.
-    pub fn of(config: &RunConfig) -> Self {
+    pub fn of(config: &RunConfig, device: Device) -> Self {
         let RunConfig { model, train, .. } = config;
         let last = model.levels.len() - 1;
         // As the level of a parameter is found, the output matrix belongs to the last one.
@@ -112,17 +129,29 @@ impl Footprint {
             OptimizerKind::Muon => trained().map(matrices).sum(),
         };
         let weights = 4 * model.total_parameters();
+        let kind = train.dtype.kind();
+        let rows = train.rows(model);
+        let passes = Activations { config: model, rows, kind, device };
         Footprint {
             weights,
             gradients: 4 * all,
             optimizer: 4 * (with_momentum + 2 * (all - with_momentum) + 1),
             averages: if train.ema > 0.0 { weights } else { 0 },
+            activations: passes.training(&train.memory()),
+            update: update(config, with_momentum),
+            evaluation: passes.frozen() + passes.scoring(),
+            batches: 2 * (train.bytes_per_step as u64 + Loader::ahead(rows * model.context, train.loader_threads)),
         }
     }
 
-    /// All of it on the device.
+    /// What the run has on the device at all times.
     pub fn total(&self) -> u64 {
         self.weights + self.gradients + self.optimizer + self.averages
+    }
+
+    /// The most that comes on top of it.
+    pub fn moment(&self) -> u64 {
+        self.activations.max(self.update).max(self.evaluation)
     }
 
     /// The tensors of a checkpoint.
@@ -138,8 +167,36 @@ impl Footprint {
 
     /// The least that a run needs of the device, before any step.
     pub fn least(&self, device: Device) -> u64 {
-        self.total() + self.snapshot(device)
+        self.total().saturating_add(self.snapshot(device))
     }
+
+    /// What libraries take for themselves, and an allocator's blocks that are larger than what they are for.
+    pub fn overhead(&self, device: Device) -> u64 {
+        let (libraries, batches) = if device == Device::Cpu { (LIBRARIES, self.batches) } else { (CUDA_LIBRARIES, 0) };
+        (libraries + batches).saturating_add(self.moment() / 8)
+    }
+
+    /// All that a run needs of the device at one time.
+    pub fn needed(&self, device: Device) -> u64 {
+        self.least(device).saturating_add(self.moment()).saturating_add(self.overhead(device))
+    }
+}
+
+/// Bytes that the optimizer takes for a moment, of so many parameters with momentum.
+fn update(config: &RunConfig, with_momentum: u64) -> u64 {
+    if with_momentum == 0 {
+        return 0;
+    }
+    let RunConfig { model, train, .. } = config;
+    let (levels, m) = (0..model.levels.len(), train.dtype.kind().elt_size_in_bytes() as u64);
+    let size = |l: usize| {
+        let width = model.levels[l].n_embd;
+        (4 * width * width).max(width * model.ffn_dim(l)) as u64
+    };
+    // Matrices of one size are made orthogonal together: of all levels, where these are of one width.
+    let together: u64 = levels.map(|l| (model.levels[l].n_layer as u64 + 1) * size(l)).sum();
+    // All in the type of matrix work; of one size joined, normed, and twice in the iteration, with what it multiplies by.
+    m * (with_momentum + 5 * together)
 }
 
 /// Bytes, for people.
@@ -160,6 +217,17 @@ fn resident(name: &str) -> u64 {
 fn field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find(|line| line.starts_with(name))?;
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
+}
+
+/// What the limits of the program itself leave, of `/proc/self/limits` and `/proc/self/status`.
+fn left_of_limits(limits: &str, status: &str) -> impl Iterator<Item = u64> {
+    let left = |limit: &str, used: &str| {
+        let line = limits.lines().find_map(|line| line.strip_prefix(limit))?;
+        // "unlimited" is no number, and no limit.
+        let limit: u64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(limit.saturating_sub(field(status, used)?))
+    };
+    [left("Max address space", "VmSize:"), left("Max data size", "VmData:")].into_iter().flatten()
 }
 
 /// What a control group's limits leave, its own and those of the groups above it; `line` is one of `/proc/self/cgroup`.
@@ -212,6 +280,19 @@ mod tests {
         let again = self::peak(Device::Cpu).unwrap();
         assert!(again < peak - bytes as u64 / 2, "{again} is no new peak after {peak}");
         assert!(available(Device::Cpu).unwrap() < total(Device::Cpu).unwrap());
+    }
+
+    #[test]
+    fn limits_of_the_program_count() {
+        let limits = "Limit                     Soft Limit           Hard Limit           Units\n\
+                      Max data size             unlimited            unlimited            bytes\n\
+                      Max address space         6442450944           unlimited            bytes\n";
+        let status = "VmPeak:\t 4000000 kB\nVmSize:\t 2000000 kB\nVmData:\t 1000000 kB\n";
+        let left = |limits: &str| left_of_limits(limits, status).collect::<Vec<_>>();
+        assert_eq!(left(limits), [6_442_450_944 - 2_000_000 * 1024]);
+        assert_eq!(left(&limits.replace("6442450944", "unlimited")), []);
+        let less = limits.replacen("unlimited            unlimited", "1000               unlimited", 1);
+        assert_eq!(left(&less).last(), Some(&0));
     }
 
     #[test]

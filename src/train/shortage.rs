@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use tch::Device;
 
-use super::config::OptimizerKind;
+use super::config::{OptimizerKind, TrainConfig};
 use super::memory::{self, Footprint};
 use crate::config::RunConfig;
 use crate::{Error, Result};
@@ -91,7 +91,7 @@ pub(super) fn guard<T>(part: Part, config: &RunConfig, work: impl FnOnce() -> Re
 /// Fails where a run needs more by its model alone than `available` bytes: before it is built, since the system might
 /// end a program that takes what is not there.
 pub(super) fn check_model(config: &RunConfig, device: Device, available: u64) -> Result<()> {
-    let footprint = Footprint::of(config);
+    let footprint = Footprint::of(config, device);
     let least = footprint.least(device);
     if least <= available {
         return Ok(());
@@ -103,6 +103,126 @@ pub(super) fn check_model(config: &RunConfig, device: Device, available: u64) ->
          them: {}",
         Part::Model.advice(config)
     )))
+}
+
+/// Fails where a run needs more by the formula than is available, before anything of it is built. The error says what is
+/// short, and what would fit.
+pub fn check(config: &RunConfig, device: Device) -> Result<()> {
+    memory::release_cached(device)?;
+    check_within(config, device, memory::available(device)?)?;
+    let copy = Footprint::of(config, device).checkpoint();
+    if device == Device::Cpu { Ok(()) } else { check_host(copy) }
+}
+
+/// Fails where the host has no memory for the copy of a checkpoint of this size.
+pub(super) fn check_host(copy: u64) -> Result<()> {
+    let mut left = memory::available(Device::Cpu)?;
+    if copy > left {
+        // What was freed and kept may be enough.
+        memory::release_cached(Device::Cpu)?;
+        left = memory::available(Device::Cpu)?;
+    }
+    if copy <= left {
+        return Ok(());
+    }
+    let [copy, left] = [copy, left].map(memory::human);
+    Err(Error::Memory(format!(
+        "a checkpoint is copied before it is written: that takes {copy} of the host's memory, and {left} are available"
+    )))
+}
+
+/// The same where so many bytes are available.
+pub(super) fn check_within(config: &RunConfig, device: Device, available: u64) -> Result<()> {
+    let footprint = Footprint::of(config, device);
+    if footprint.needed(device) <= available {
+        return Ok(());
+    }
+    check_model(config, device, available)?;
+    let Footprint { activations, update, evaluation, .. } = footprint;
+    let part = if footprint.moment() == activations {
+        Part::Step
+    } else if footprint.moment() == update {
+        Part::Update
+    } else {
+        Part::Evaluation
+    };
+    let mut parts = vec![
+        (footprint.weights, "weights"),
+        (footprint.gradients, "gradients"),
+        (footprint.optimizer, "optimizer state"),
+        (footprint.averages, "averages"),
+        (footprint.snapshot(device), "the copy of a checkpoint"),
+    ];
+    parts.push(match part {
+        Part::Update => (update, "the optimizer's step"),
+        Part::Evaluation => (evaluation, "an evaluation"),
+        _ => (activations, "activations of a step"),
+    });
+    parts.push((footprint.overhead(device), "libraries and batches"));
+    let parts: Vec<String> = parts
+        .into_iter()
+        .filter(|(bytes, _)| *bytes > 0)
+        .map(|(bytes, name)| format!("{} {name}", memory::human(bytes)))
+        .collect();
+    let [needed, left] = [footprint.needed(device), available].map(memory::human);
+    let rows = config.train.rows(&config.model);
+    let fitting = what_fits(config, device, available);
+    let advice = match fitting.is_empty() {
+        true => format!("nothing of it is enough alone: {}", part.advice(config)),
+        false => format!("what fits: {}", fitting.join(", or ")),
+    };
+    Err(Error::Memory(format!(
+        "there is too little memory for {}: with a micro-batch of {rows} this run needs {needed} by formula ({}), and {left} \
+         are available; {advice}",
+        part.name(),
+        parts.join(", ")
+    )))
+}
+
+/// What of a run would have to be another to fit into so many bytes by the formula: each alone, or where none does, all of
+/// them together. None where these don't either.
+fn what_fits(config: &RunConfig, device: Device, available: u64) -> Vec<String> {
+    let fits = |config: &RunConfig| Footprint::of(config, device).needed(device) <= available;
+    let with = |change: &dyn Fn(&mut TrainConfig)| {
+        let mut other = config.clone();
+        change(&mut other.train);
+        other
+    };
+    let (train, model) = (&config.train, &config.model);
+    let rows = train.rows(model);
+    let mut ways = Vec::new();
+    let smaller = train.micro_batch_sizes(model).into_iter().rev().filter(|&size| size < rows);
+    if let Some(size) = smaller.clone().find(|&size| fits(&with(&|train| train.micro_batch = size))) {
+        ways.push(micro_batch(config, size));
+    }
+    let levels: Vec<usize> = (model.first_level()..model.levels.len()).collect();
+    if fits(&with(&|train| train.checkpoint_levels.clone_from(&levels))) {
+        ways.push(format!("train.checkpoint_levels={levels:?} (it is {:?})", train.checkpoint_levels));
+    }
+    let whole = rows * model.context;
+    let together = if train.stretch_bytes == 0 { whole } else { train.stretch_bytes.min(whole) };
+    let stretches = std::iter::successors(Some(together / 2), |bytes| Some(bytes / 2));
+    let stretches = stretches.take_while(|&bytes| bytes >= model.patch_size());
+    if let Some(bytes) = stretches.clone().find(|&bytes| fits(&with(&|train| train.stretch_bytes = bytes))) {
+        ways.push(format!("train.stretch_bytes={bytes} (it is {})", train.stretch_bytes));
+    }
+    if !ways.is_empty() {
+        return ways;
+    }
+    // All together, the largest stretch and micro-batch that do.
+    let together = |size: usize, bytes: usize| {
+        with(&|train| {
+            (train.micro_batch, train.stretch_bytes) = (size, bytes);
+            train.checkpoint_levels.clone_from(&levels);
+        })
+    };
+    let sizes = smaller.chain([rows]);
+    let found = sizes.flat_map(|size| stretches.clone().map(move |bytes| (size, bytes)));
+    let found = found.into_iter().find(|&(size, bytes)| fits(&together(size, bytes)));
+    let words = |(size, bytes)| {
+        format!("train.micro_batch={size} with train.checkpoint_levels={levels:?} and train.stretch_bytes={bytes}")
+    };
+    found.map(words).into_iter().collect()
 }
 
 /// What makes the model and its optimizer's state smaller, in a new run.
@@ -139,14 +259,19 @@ fn fewer_sequences(config: &RunConfig) -> Option<String> {
     let (train, model) = (&config.train, &config.model);
     let rows = train.rows(model);
     let fewer = *train.micro_batch_sizes(model).iter().rfind(|&&size| size <= rows / 2)?;
+    Some(micro_batch(config, fewer))
+}
+
+/// How a run goes on with a micro-batch of so many.
+fn micro_batch(config: &RunConfig, fewer: usize) -> String {
     let goes_on = if config.data.mix.is_empty() {
         "with which a run that has begun goes on by --resume and --allow-config-change, or in a new run --fit, which \
          finds the largest that fits"
     } else {
         "or --fit, which finds the largest that fits, in a new run"
     };
-    let (now, context) = (train.micro_batch, model.context);
-    Some(format!("train.micro_batch={fewer} (it is {now}: {rows} sequences of {context} bytes), {goes_on}"))
+    let (now, rows, context) = (config.train.micro_batch, config.train.rows(&config.model), config.model.context);
+    format!("train.micro_batch={fewer} (it is {now}: {rows} sequences of {context} bytes), {goes_on}")
 }
 
 /// What makes a way there and back need less.
@@ -177,7 +302,8 @@ pub(super) fn too_large(needed: u64, available: u64, config: &RunConfig) -> Erro
 
 /// What libtorch says where memory is short: CUDA's allocator, the CPU's, C++'s own, cuBLAS.
 fn is_shortage(message: &str) -> bool {
-    let words = ["out of memory", "can't allocate memory", "std::bad_alloc", "ALLOC_FAILED"];
+    let words =
+        ["out of memory", "can't allocate memory", "std::bad_alloc", "ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED"];
     words.iter().any(|word| message.contains(word))
 }
 
@@ -237,6 +363,11 @@ mod tests {
 
     #[test]
     fn cuda_s_words_are_understood() {
+        // Its handle takes memory as it is made.
+        for status in ["CUBLAS_STATUS_NOT_INITIALIZED", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"] {
+            let failed = || Err::<(), _>(tch::TchError::Torch(format!("CUDA error: {status} when calling")).into());
+            assert!(matches!(catch(failed), Err(Error::Memory(_))), "{status}");
+        }
         let words = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.1 GiB";
         let failed = || Err::<(), _>(tch::TchError::Torch(format!("{words}\nException raised from malloc")).into());
         assert!(matches!(catch(failed), Err(Error::Memory(reason)) if reason.ends_with("79.1 GiB")));

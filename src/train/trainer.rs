@@ -94,10 +94,10 @@ impl Trainer {
         // Whether there is anything to train on.
         batches(&config, &train)?;
         let kind = config.train.dtype.kind();
-        memory::release_cached(device)?;
-        shortage::check_model(&config, device, memory::available(device)?)?;
+        shortage::check(&config, device)?;
         let other = config.train.init_from.as_ref().filter(|_| !resume);
-        let (built, adopted) = Built::new(&config, device, |model| other.map(|other| adopt(other, model)).transpose())?;
+        let begin = |model: &Megabyte| other.map(|other| adopt(other, model)).transpose();
+        let (built, adopted) = Built::new(&config, device, !resume, begin)?;
         let Built { model, optimizer, averages } = built;
         let checkpoints = Checkpoints::new(folder);
         let data: Vec<String> = train.iter().map(|data| data.fingerprint()).collect();

@@ -52,6 +52,58 @@ checkpoint_every = 3
 dtype = "float32"
 "#;
 
+/// A text model, and data as it is without a word about it.
+const SMALL: &str = r#"
+[data]
+modality = "text"
+
+[model]
+vocab = 257
+context = 64
+
+[[model.level]]
+unit = 4
+n_embd = 8
+n_layer = 1
+n_head = 2
+
+[[model.level]]
+unit = 1
+n_embd = 8
+n_layer = 1
+n_head = 2
+
+[train]
+max_steps = 4
+bytes_per_step = 256
+dtype = "float32"
+eval_every = 2
+"#;
+
+#[test]
+fn one_small_text_is_enough() {
+    let folder = scratch("small-text");
+    let config = write(&folder, "config.toml", SMALL);
+    for len in [1000, 50_000, 1_000_000] {
+        let (input, out) = (write(&folder, "input.txt", words(1, len)), folder.join(format!("run-{len}")));
+        let trained = run!("train", "--config", config, "--data", input, "--out", out, "--device", "cpu").ok();
+        let said = &trained.stderr;
+        assert!(said.contains("1 documents are too few to hold some of them out: each is cut by place"), "{said}");
+        assert!(said.contains("best held-out"), "{said}");
+        let prepared = said.split_once("held out (valid), in ").unwrap().1.lines().next().unwrap();
+        for split in ["valid", "test"] {
+            let found = run!("eval", "--model", out, "--data", prepared, "--split", split, "--device", "cpu", "--json");
+            assert_eq!(found.json()["bytes"], len as u64 / 20, "{split} of {len}");
+        }
+    }
+    // A picture can't be cut.
+    let (picture, image) = (folder.join("pictures/0.png"), fixture::image());
+    fixture::png(&picture, 1);
+    let out = folder.join("pictures-run");
+    let begun = run!("train", "--config", image.config, "--data", picture, "--out", out, "--device", "cpu");
+    assert!(begun.stderr.contains("sort them into folders named train, valid and test"), "{}", begun.stderr);
+}
+
 #[test]
 fn any_files_make_a_model_and_two_modalities_one() {
     let folder = scratch("mixed-data");

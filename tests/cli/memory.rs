@@ -1,5 +1,6 @@
 //! What a run would need and what it ran on: dry runs, micro-batches that fit, too little memory, `environment.json`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -70,7 +71,7 @@ fn a_dry_run_refuses_what_the_run_would() {
     run!("train", "--out", run, "--dry-run", "--resume").fails(2, &["--dry-run", "--resume"]);
     run!("train", "--out", run, "--fit", "--resume").fails(2, &["--fit", "--resume"]);
     run!("train", "--config", config, "--json").fails(2, &["--dry-run"]);
-    // A model of terabytes is not even begun.
+    // A model of terabytes is not even begun: a dry run tells what it would be, and the run is refused.
     let large = ["model.level.0.n_layer=1000", "model.level.0.n_embd=65536"];
     let words = [
         "weights, gradients and optimizer state",
@@ -79,7 +80,33 @@ fn a_dry_run_refuses_what_the_run_would() {
         "train.optimizer=\"muon\"",
         "train.freeze_levels (it is [])",
     ];
-    run!("train", "--config", config, "--dry-run", "--set", large[0], "--set", large[1], "--device", "cpu")
+    let told =
+        run!("train", "--config", config, "--dry-run", "--set", large[0], "--set", large[1], "--device", "cpu").ok();
+    for words in ["warning: this run does not fit, and would be refused: "].iter().chain(&words) {
+        assert!(told.stderr.contains(words), "no `{words}` in {}", told.stderr);
+    }
+    for words in ["parameters", "MFLOP/byte forward", "in all by formula", "not measured: this run does not fit"] {
+        assert!(told.stdout.contains(words), "no `{words}` in {}", told.stdout);
+    }
+    let told = run!(
+        "train",
+        "--config",
+        config,
+        "--dry-run",
+        "--json",
+        "--set",
+        large[0],
+        "--set",
+        large[1],
+        "--device",
+        "cpu"
+    )
+    .json();
+    assert!(told["shortage"].as_str().unwrap().contains(words[0]) && told["seconds_per_step"].is_null(), "{told}");
+    assert!(told["memory"]["needed"].as_u64().unwrap() > told["memory"]["available"].as_u64().unwrap());
+    run!("train", "--config", config, "--dry-run", "--fit", "--set", large[0], "--set", large[1], "--device", "cpu")
+        .fails(1, &words);
+    run!("bench", "train", "--config", config, "--set", large[0], "--set", large[1], "--device", "cpu")
         .fails(1, &words);
     let out = scratch("large").join("run");
     let data = &fixture::text().prepared;
@@ -122,107 +149,152 @@ fn a_micro_batch_that_fits_is_the_run_s() {
 
 #[test]
 fn too_little_memory_names_what_needs_less() {
-    // With dropout, attention on a CPU takes the square of its units: terabytes in one piece, which nobody has.
+    // Four thousand sequences of a million bytes together: terabytes.
     let folder = scratch("shortage");
-    let config = write(
-        &folder,
-        "config.toml",
-        r#"
-[data]
-modality = "text"
-
-[model]
-context = 1048576
-dropout = 0.1
-
-[[model.level]]
-unit = 1
-n_embd = 8
-n_layer = 1
-n_head = 1
-
-[train]
-bytes_per_step = 2097152
-max_steps = 1
-dtype = "float32"
-"#,
-    );
+    let level = "[[model.level]]\nunit = 1\nn_embd = 8\nn_layer = 1\nn_head = 1\n";
+    let train = "bytes_per_step = 4294967296\nmax_steps = 1\ndtype = \"float32\"\n";
+    let model = format!("[data]\nmodality = \"text\"\n[model]\ncontext = 1048576\ndropout = 0.0\n{level}");
+    let config = write(&folder, "config.toml", format!("{model}[train]\n{train}"));
     let data = write(&folder, "book.txt", fixture::words(1, 3_000_000));
     run!("train", "--config", config, "--data", data, "--out", folder.join("run"), "--device", "cpu").fails(
         1,
         &[
-            "a training step is out of memory",
-            "train.micro_batch=1 (it is 0: 2 sequences of 1048576 bytes)",
+            "there is too little memory for a training step: with a micro-batch of 4096 this run needs",
+            "activations of a step",
+            "are available; what fits: train.micro_batch=",
+            "(it is 0: 4096 sequences of 1048576 bytes)",
             "goes on by --resume and --allow-config-change",
             "--fit",
-            "train.stretch_bytes=1048576 (it is 0)",
-            "train.checkpoint_levels=[0]",
-            "can't allocate memory",
         ],
     );
+    assert!(!folder.join("run").exists());
+}
+
+/// A program with so many KiB of addresses, on arguments.
+fn limited(limit: u64, args: &[&OsStr]) -> Output {
+    let mut program = Command::new("sh");
+    program.args(["-c", "ulimit -v \"$0\" && exec \"$@\"", &limit.to_string(), env!("CARGO_BIN_EXE_megabyte")]);
+    let output = program.args(args).envs(fixture::environment()).output().unwrap();
+    // Ended by itself, and not by a signal, whatever there was.
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{:?}: {}", output.status, text(&output.stderr));
+    output
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// A fresh run that has so many KiB of addresses.
-fn within(limit: u64, config: &Path, data: &Path, out: &Path) -> Output {
-    let mut program = Command::new("sh");
-    program.args(["-c", "ulimit -v \"$0\" && exec \"$@\"", &limit.to_string(), env!("CARGO_BIN_EXE_megabyte")]);
-    program.args(["train", "--force", "--device", "cpu", "--config"]).arg(config).arg("--data").arg(data);
-    program.arg("--out").arg(out).envs(fixture::environment()).output().unwrap()
+fn within(limit: u64, config: &Path, data: &Path, out: &Path, set: &str) -> Output {
+    let args: [&OsStr; 12] = [
+        "train".as_ref(),
+        "--force".as_ref(),
+        "--device".as_ref(),
+        "cpu".as_ref(),
+        "--config".as_ref(),
+        config.as_ref(),
+        "--data".as_ref(),
+        data.as_ref(),
+        "--out".as_ref(),
+        out.as_ref(),
+        "--set".as_ref(),
+        set.as_ref(),
+    ];
+    limited(limit, &args)
 }
 
 #[test]
-fn a_shortage_of_the_model_or_of_its_optimizer_says_so() {
-    // Weights of 200 MB, and steps of one short sequence: what runs short is of the model.
-    let folder = scratch("narrow");
-    let model = "context = 64\ndropout = 0.0\n\
-                 [[model.level]]\nunit = 4\nn_embd = 1024\nn_layer = 4\nn_head = 2\n\
-                 [[model.level]]\nunit = 1\nn_embd = 16\nn_layer = 1\nn_head = 2\n";
-    let train = "max_steps = 1\nbytes_per_step = 64\ndtype = \"float32\"\noptimizer = \"muon\"\n";
-    let text = format!("[data]\nmodality = \"text\"\n[model]\n{model}[train]\n{train}");
-    let config = write(&folder, "config.toml", text);
-    let data = write(&folder, "book.txt", fixture::words(1, 20_000));
-    // Libraries take another share of it everywhere: more and more, until the run has enough.
-    let mut said = String::new();
-    for limit in (1..=30).map(|n| n * 300_000) {
-        let output = within(limit, &config, &data, &folder.join("run"));
-        if output.status.success() {
-            break;
+fn what_is_said_to_fit_does() {
+    // Half a million bytes together take some GB; fewer sequences are enough for what there is.
+    let folder = scratch("fits");
+    let model = "context = 1024\ndropout = 0.0\n\
+                 [[model.level]]\nunit = 8\nn_embd = 64\nn_layer = 1\nn_head = 2\n\
+                 [[model.level]]\nunit = 1\nn_embd = 64\nn_layer = 2\nn_head = 2\n";
+    let train = "max_steps = 1\nbytes_per_step = 524288\ndtype = \"float32\"\n";
+    let config =
+        write(&folder, "config.toml", format!("[data]\nmodality = \"text\"\n[model]\n{model}[train]\n{train}"));
+    let data = write(&folder, "book.txt", fixture::words(1, 1_500_000));
+    let run = |set: &str| within(4_000_000, &config, &data, &folder.join("run"), set);
+    let refused = run("train.seed=0");
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    let fits = said.split_once("what fits: ").unwrap().1.split_whitespace().next().unwrap();
+    assert!(fits.starts_with("train.micro_batch="), "{said}");
+    let ran = run(fits);
+    assert_eq!(ran.status.code(), Some(0), "{fits}: {}", text(&ran.stderr));
+}
+
+/// What takes minutes: many programs, one after another.
+mod slow {
+    use super::*;
+
+    #[test]
+    fn no_dry_run_of_the_paper_s_is_ended_by_the_system() {
+        let paper = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/paper");
+        let files = walkdir::WalkDir::new(paper).into_iter().map(|entry| entry.unwrap().into_path());
+        let files: Vec<_> =
+            files.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
+        assert_eq!(files.len(), 41);
+        for file in files {
+            let args = ["train".as_ref(), "--dry-run".as_ref(), "--json".as_ref(), "--device".as_ref(), "cpu".as_ref()];
+            let ended = limited(3_000_000, &[&args[..], &["--config".as_ref(), file.as_os_str()]].concat());
+            let said = text(&ended.stderr);
+            assert_eq!(ended.status.code(), Some(0), "{}: {said}", file.display());
+            let found: Value = serde_json::from_slice(&ended.stdout).unwrap();
+            assert!(found["parameters"].as_u64().unwrap() > 40_000_000, "{}", file.display());
+            assert!(found["shortage"].is_null() != found["seconds_per_step"].is_null(), "{}", file.display());
         }
-        said.push_str(&String::from_utf8_lossy(&output.stderr));
     }
-    for words in [
-        "the model is out of memory: try fewer or narrower levels ([[model.level]])",
-        "the optimizer's step is out of memory: try fewer or narrower levels ([[model.level]])",
-        "or train.optimizer=\"adamw\", which takes nothing beside its state",
-    ] {
-        assert!(said.contains(words), "no `{words}` in {said}");
+
+    #[test]
+    fn whatever_there_is_a_run_is_done_or_refused() {
+        // Weights of 200 MB, and steps of one short sequence: what runs short is of the model.
+        let folder = scratch("narrow");
+        let model = "context = 64\ndropout = 0.0\n\
+                     [[model.level]]\nunit = 4\nn_embd = 1024\nn_layer = 4\nn_head = 2\n\
+                     [[model.level]]\nunit = 1\nn_embd = 16\nn_layer = 1\nn_head = 2\n";
+        let train = "max_steps = 1\nbytes_per_step = 64\ndtype = \"float32\"\noptimizer = \"muon\"\n";
+        let text_of = format!("[data]\nmodality = \"text\"\n[model]\n{model}[train]\n{train}");
+        let config = write(&folder, "config.toml", text_of);
+        let data = write(&folder, "book.txt", fixture::words(1, 20_000));
+        // Libraries take another share of it everywhere: more and more, until the run has enough.
+        let (mut said, mut done) = (String::new(), false);
+        for limit in (1..=30).map(|n| n * 300_000) {
+            let output = within(limit, &config, &data, &folder.join("run"), "train.seed=0");
+            done = output.status.success();
+            if done {
+                break;
+            }
+            said.push_str(&text(&output.stderr));
+        }
+        assert!(done, "{said}");
+        for words in [
+            "weights, gradients and optimizer state of this model need",
+            "there is too little memory for the optimizer's step: with a micro-batch of 1",
+            "nothing of it is enough alone: try fewer or narrower levels ([[model.level]])",
+            "or train.optimizer=\"adamw\", which takes nothing beside its state",
+        ] {
+            assert!(said.contains(words), "no `{words}` in {said}");
+        }
     }
 }
 
 #[test]
-fn a_run_that_an_evaluation_ends_is_saved_and_goes_on() {
+fn a_run_whose_evaluation_does_not_fit_is_refused_before_it_begins() {
     // Training goes through the finer level in stretches of a kilobyte, an evaluation in longer ones.
     let folder = scratch("evaluation");
     let model = "context = 65536\ndropout = 0.0\n\
                  [[model.level]]\nunit = 64\nn_embd = 128\nn_layer = 1\nn_head = 2\n\
                  [[model.level]]\nunit = 1\nn_embd = 768\nn_layer = 1\nn_head = 8\n";
-    let train = "max_steps = 3\nbytes_per_step = 65536\nstretch_bytes = 1024\neval_every = 2\nlog_every = 1\n";
-    let text = format!("[data]\nmodality = \"text\"\n[model]\n{model}[train]\n{train}");
-    let config = write(&folder, "config.toml", text);
+    let train = "max_steps = 3\nbytes_per_step = 65536\nstretch_bytes = 1024\ndtype = \"float32\"\n";
+    let config =
+        write(&folder, "config.toml", format!("[data]\nmodality = \"text\"\n[model]\n{model}[train]\n{train}"));
     let data = write(&folder, "book.txt", fixture::words(1, 1_500_000));
-    let out = folder.join("run");
-    // Libraries take another share of it everywhere: more and more, until training has enough.
-    let ended = (1..=40).map(|n| within(n * 250_000, &config, &data, &out)).find(|output| {
-        output.status.success() || String::from_utf8_lossy(&output.stderr).contains("an evaluation is out of memory")
-    });
-    let ended = ended.unwrap();
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert!(!ended.status.success(), "training needed what an evaluation does: {said}");
-    assert!(said.contains("saved at step 2: --resume goes on from there"), "{said}");
-    run!("train", "--out", out, "--resume", "--device", "cpu").ok();
-    let metrics = fs::read_to_string(out.join("metrics.jsonl")).unwrap();
-    let kinds: Vec<_> = metrics.lines().map(|line| line.contains("\"valid\"")).collect();
-    assert_eq!(kinds, [false, false, true, false, true], "{metrics}");
+    let refused = within(2_500_000, &config, &data, &folder.join("run"), "train.seed=0");
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("there is too little memory for an evaluation"), "{said}");
+    assert!(!folder.join("run").exists());
 }
 
 #[test]

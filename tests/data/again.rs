@@ -33,6 +33,53 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
+fn what_was_cut_by_place_is_added_to_by_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, out) = (folder.path().join("in"), folder.path().join("out"));
+    write(&source, "first", noise(4000, 1));
+    assert!(add(&source, &text(), &out).unwrap().by_place);
+    let before = items(&out);
+    assert_eq!(before.iter().map(|(split, ..)| *split).collect::<Vec<_>>(), Split::ALL);
+    (0..100).for_each(|i| drop(write(&source, &format!("later{i}"), noise(200, i + 2))));
+    let found = add(&source, &text(), &out).unwrap();
+    let after = items(&out);
+    assert!(found.by_place && found.documents == 101 && after.len() == 303, "{found:?}");
+    // Nothing has moved from one split to another.
+    assert!(before.iter().all(|item| after.contains(item)));
+
+    // What was whole stays whole, also where some split has nothing.
+    let whole = folder.path().join("whole");
+    let mut never = text();
+    never.cut_over = 0;
+    add(&write(folder.path(), "alone/first", noise(4000, 1)), &never, &whole).unwrap();
+    let found = add(&write(folder.path(), "alone/second", noise(4000, 2)), &never, &whole).unwrap();
+    assert!(!found.by_place && found.total().items == 2 && found.warnings[0].contains("data.cut_over"), "{found:?}");
+    // Prepared anew with enough of them, each goes whole into one split.
+    let found = prepare(&source, &text(), &out).unwrap();
+    assert!(!found.by_place && found.by_hash == 101 && found.total().items == 101, "{found:?}");
+}
+
+#[test]
+fn work_on_too_few_documents_is_interrupted_and_taken_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, whole) = (folder.path().join("in"), folder.path().join("whole"));
+    // None of them is held out by its hash.
+    (0..20).for_each(|i| drop(write(&source, &format!("{i:02}"), text_for(Split::Train, i))));
+    let uninterrupted = prepare(&source, &text(), &whole).unwrap();
+    assert!(uninterrupted.by_place && uninterrupted.total().items == 60, "{uninterrupted:?}");
+    for patience in 0..60 {
+        let out = folder.path().join(format!("out{patience}"));
+        let stop = StopAfter(AtomicUsize::new(patience));
+        match megabyte::data::prepare(std::slice::from_ref(&source), &text(), &out, Existing::Add, &stop) {
+            Err(megabyte::Error::Interrupted) => drop(add(&source, &text(), &out).unwrap()),
+            done => drop(done.unwrap()),
+        }
+        assert_eq!(items(&out), items(&whole), "{patience}");
+        assert!(!out.join("preparing.json").exists());
+    }
+}
+
+#[test]
 fn interrupted_work_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let (source, whole) = (folder.path().join("in"), folder.path().join("whole"));

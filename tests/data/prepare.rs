@@ -78,9 +78,11 @@ fn long_texts_are_cut_in_order() {
     let all = Dataset::open(&out, None).unwrap();
     assert_eq!((all.len(), all.bytes()), (3, 1001));
 
-    for (cut_over, items) in [(1001, 1), (0, 1)] {
+    // One document is too few to be held out or not; 0 is never.
+    for (cut_over, items) in [(1001, 3), (0, 1)] {
         data.cut_over = cut_over;
-        assert_eq!(prepare(&source, &data, &out).unwrap().total().items, items);
+        let found = prepare(&source, &data, &out).unwrap();
+        assert_eq!((found.total().items, found.by_place), (items, cut_over > 0));
     }
     // Of two bytes, valid gets none: the piece is left out.
     let two = write(folder.path(), "two", "ab");
@@ -178,19 +180,67 @@ fn what_can_not_be_read_is_skipped_and_listed() {
     assert!(!folder.path().join("none").exists());
 }
 
+/// The bytes of each split.
+fn bytes(manifest: &Manifest) -> [u64; 3] {
+    Split::ALL.map(|split| manifest.count(split).bytes)
+}
+
 #[test]
-fn small_sets_are_warned_about() {
+fn documents_that_are_too_few_are_cut_by_place() {
     let folder = tempfile::tempdir().unwrap();
     let (source, out) = (folder.path().join("in"), folder.path().join("out"));
-    (0..3).for_each(|i| drop(write(&source, &i.to_string(), text_for(Split::Train, i))));
-    let warnings = prepare(&source, &text(), &out).unwrap().warnings;
-    assert!(warnings.len() == 1 && warnings[0].contains("valid or test"), "{warnings:?}");
-    write(&source, "v", text_for(Split::Valid, 9));
-    let warnings = prepare(&source, &text(), &out).unwrap().warnings;
-    assert!(warnings[0].contains("into test") && !warnings[0].contains("valid or"), "{warnings:?}");
-    write(&source, "t", text_for(Split::Test, 9));
-    assert!(prepare(&source, &text(), &out).unwrap().warnings.is_empty());
-    assert!(Dataset::open(&out, Some(Split::Test)).unwrap().len() == 1);
+    for len in [1000, 50_000, 1_000_000] {
+        let file = write(folder.path(), "input.txt", noise(len, 3));
+        let found = prepare(&file, &text(), &out).unwrap();
+        assert_eq!(bytes(&found), [len as u64 * 9 / 10, len as u64 / 20, len as u64 / 20]);
+        assert!(found.warnings.len() == 1 && found.warnings[0].contains("1 documents are too few"), "{found:?}");
+        let all = Dataset::open(&out, None).unwrap();
+        assert_eq!((0..3).map(|i| all.item(i).bytes).collect::<Vec<_>>().concat(), noise(len, 3));
+        assert_eq!([0, 1, 2].map(|i| all.item(i).ends), [false, false, true]);
+    }
+
+    // Some for each split by their hashes: each stays whole.
+    for (i, split) in Split::ALL.into_iter().enumerate() {
+        write(&source, &i.to_string(), text_for(split, i));
+    }
+    let found = prepare(&source, &text(), &out).unwrap();
+    assert!(!found.by_place && found.by_hash == 3 && found.warnings.is_empty(), "{found:?}");
+    // None for one of them: all are cut.
+    std::fs::remove_file(source.join("2")).unwrap();
+    let found = prepare(&source, &text(), &out).unwrap();
+    assert!(found.by_place && found.documents == 2 && found.total().items == 6, "{found:?}");
+    // Those of a byte or two can't be.
+    (0..3).for_each(|i| drop(write(&source, &i.to_string(), [b'a' + i])));
+    let found = prepare(&source, &text(), &out).unwrap();
+    assert_eq!((found.by_hash, found.total().items), (3, 3));
+    assert!(found.warnings.iter().all(|warning| !warning.contains("by place")), "{found:?}");
+}
+
+#[test]
+fn sound_that_is_too_little_is_cut_between_frames() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Layout::Audio(AudioLayout { rate: 8000, ..Default::default() });
+    let samples = noise(2 * 1001, 1);
+    let source = write(folder.path(), "a.wav", layout.adapter().decode(&samples).unwrap());
+    let mut data = DataConfig::new(Modality::Audio);
+    data.layout.insert("rate".to_owned(), 8000.into());
+    let found = prepare(&source, &data, &folder.path().join("out")).unwrap();
+    assert!(found.by_place);
+    assert_eq!(bytes(&found), [1800, 100, 102]);
+}
+
+#[test]
+fn pictures_that_are_too_few_are_warned_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, out) = (folder.path().join("in"), folder.path().join("out"));
+    let mut data = DataConfig::new(Modality::Image);
+    data.layout.insert("size".to_owned(), 4.into());
+    std::fs::create_dir(&source).unwrap();
+    image::RgbImage::from_pixel(4, 4, image::Rgb([7, 8, 9])).save(source.join("0.png")).unwrap();
+    let found = prepare(&source, &data, &out).unwrap();
+    assert!(!found.by_place && found.total().items == 1);
+    let warning = &found.warnings[0];
+    assert!(warning.contains("no item of 1") && warning.contains("folders named train, valid and test"), "{warning}");
 }
 
 /// Stops the work at once.

@@ -1,15 +1,16 @@
-//! `megabyte train --dry-run`: what a run would be by its configuration, and what it would need by a few steps on random
-//! bytes. No data is read and nothing is written.
+//! `megabyte train --dry-run`: what a run would be by its configuration, and where its memory is there, how fast it would
+//! be by a few steps on random bytes. No data is read and nothing is written.
 
-use megabyte::RunConfig;
 use megabyte::train::memory::{self, Footprint};
-use megabyte::train::{TrainConfig, fit};
+use megabyte::train::{TrainConfig, shortage};
+use megabyte::{Error, RunConfig};
 use serde::Serialize;
 use tch::Device;
 
 use crate::cli::TrainArgs;
 use crate::commands::bench::{self, Steps};
 use crate::commands::prepare::thousands;
+use crate::commands::terminal::say;
 use crate::commands::{device, output};
 
 /// Seconds of measured steps, after one of warm-up; at least a step each.
@@ -39,12 +40,15 @@ struct DryRun {
     /// Of one, on the disk.
     checkpoint_bytes: u64,
     memory: Memory,
-    bytes_per_second: f64,
-    seconds_per_step: f64,
-    mfu: f64,
-    matrix_flops: f64,
+    /// Why no step was measured: what is short, and what would fit. The run itself would be refused.
+    shortage: Option<String>,
+    /// These are null where none was.
+    bytes_per_second: Option<f64>,
+    seconds_per_step: Option<f64>,
+    mfu: Option<f64>,
+    matrix_flops: Option<f64>,
     /// Of training; evaluations, samples and checkpoints come on top.
-    seconds: f64,
+    seconds: Option<f64>,
     device: String,
     dtype: String,
 }
@@ -69,27 +73,46 @@ struct Memory {
     averages: u64,
     /// The copy of a checkpoint that is written while steps go on; 0 where it is in another memory.
     snapshot: u64,
-    /// What steps took at most: on a CPU of the whole program, on CUDA of tensors. Without the copy of a checkpoint.
-    peak: u64,
+    /// What a step takes at most beside these, and what libraries and batches do.
+    activations: u64,
+    overhead: u64,
+    /// All of it, by the formula.
+    needed: u64,
+    /// What steps took at most: on a CPU of the whole program, on CUDA of tensors. Without the copy of a checkpoint. Null
+    /// where none was measured.
+    peak: Option<u64>,
     available: u64,
 }
 
 /// Runs the verb without doing what it is for.
 pub(super) fn run(mut config: RunConfig, args: &TrainArgs, device: Device) -> anyhow::Result<()> {
+    config.validate()?;
     let available = memory::available(device)?;
     if args.fit {
         config.train.micro_batch = super::fitted(&config, device)?;
-    } else {
-        // Refused here, before the system ends a program that takes what is not there.
-        fit::estimate(&config, device)?;
     }
-    memory::reset_peak(device)?;
-    let measured = bench::steps(config.clone(), SECONDS, device)?;
-    let found = describe(&config, device, &measured, available)?;
+    // Not even tried where the formula says no: the system might end a program that takes what is not there.
+    let measured = match shortage::check(&config, device) {
+        Ok(()) => {
+            memory::reset_peak(device)?;
+            Ok(bench::steps(config.clone(), SECONDS, device)?)
+        }
+        Err(Error::Memory(reason)) => Err(reason),
+        Err(error) => return Err(error.into()),
+    };
+    let found = describe(&config, device, measured, available)?;
+    if let Some(reason) = &found.shortage {
+        say(&format!("warning: this run does not fit, and would be refused: {reason}"));
+    }
     if args.json { output::print_json(&found) } else { output::print(&lines(&found, &config.train).join("\n")) }
 }
 
-fn describe(config: &RunConfig, device: Device, measured: &Steps, available: u64) -> anyhow::Result<DryRun> {
+fn describe(
+    config: &RunConfig,
+    device: Device,
+    measured: Result<Steps, String>,
+    available: u64,
+) -> anyhow::Result<DryRun> {
     let RunConfig { model, train, .. } = config;
     let level = |l: usize| Level {
         unit: model.levels[l].unit,
@@ -101,11 +124,15 @@ fn describe(config: &RunConfig, device: Device, measured: &Steps, available: u64
         forward_flops_per_byte: model.forward_flops_per_byte(l),
     };
     let levels: Vec<Level> = (0..model.levels.len()).map(level).collect();
-    let footprint = Footprint::of(config);
-    let per_step = measured.seconds_per_step();
-    let steps = match train.max_minutes {
-        0.0 => train.max_steps,
-        minutes => train.max_steps.min((minutes * 60.0 / per_step).ceil() as u64),
+    let footprint = Footprint::of(config, device);
+    let (measured, shortage) = match measured {
+        Ok(measured) => (Some(measured), None),
+        Err(reason) => (None, Some(reason)),
+    };
+    let per_step = measured.as_ref().map(Steps::seconds_per_step);
+    let steps = match (train.max_minutes, per_step) {
+        (0.0, _) | (_, None) => train.max_steps,
+        (minutes, Some(per_step)) => train.max_steps.min((minutes * 60.0 / per_step).ceil() as u64),
     };
     // Each such step, and the last one in any case.
     let times = |every: u64| if every == 0 { 1 } else { steps.div_ceil(every) };
@@ -136,14 +163,18 @@ fn describe(config: &RunConfig, device: Device, measured: &Steps, available: u64
             optimizer: footprint.optimizer,
             averages: footprint.averages,
             snapshot: footprint.snapshot(device),
-            peak: memory::peak(device)?,
+            activations: footprint.moment(),
+            overhead: footprint.overhead(device),
+            needed: footprint.needed(device),
+            peak: measured.as_ref().map(|_| memory::peak(device)).transpose()?,
             available,
         },
-        bytes_per_second: measured.bytes_per_second(),
+        shortage,
+        bytes_per_second: measured.as_ref().map(Steps::bytes_per_second),
         seconds_per_step: per_step,
-        mfu: measured.mfu,
-        matrix_flops: measured.peak_flops,
-        seconds: steps as f64 * per_step,
+        mfu: measured.as_ref().map(|measured| measured.mfu),
+        matrix_flops: measured.as_ref().map(|measured| measured.peak_flops),
+        seconds: per_step.map(|per_step| steps as f64 * per_step),
         device: device::name(device),
         dtype: format!("{:?}", train.dtype).to_lowercase(),
     })
@@ -199,34 +230,41 @@ fn lines(run: &DryRun, train: &TrainConfig) -> Vec<String> {
     let disk = memory::human(run.checkpoint_bytes.saturating_mul(kept));
     line("evaluations", thousands(run.evaluations));
     line("checkpoints", format!("{} of {each}, {kept} kept at most: {disk}", thousands(run.checkpoints)));
-    let Memory { weights, gradients, optimizer, averages, snapshot, peak, available } = run.memory;
     let human = memory::human;
+    let Memory { weights, gradients, optimizer, averages, snapshot, activations, overhead, needed, .. } = run.memory;
     let mut parts =
         format!("{} weights, {} gradients, {} optimizer", human(weights), human(gradients), human(optimizer));
     if averages > 0 {
         parts.push_str(&format!(", {} averages", human(averages)));
     }
-    line("memory", format!("{parts}, by formula"));
+    parts.push_str(&format!(", {} activations, {} libraries and batches", human(activations), human(overhead)));
+    line("memory", parts);
     let beside = match snapshot {
         0 => String::new(),
-        bytes => format!(", and {} while a checkpoint is written", human(bytes)),
+        bytes => format!(", {} of it while a checkpoint is written", human(bytes)),
     };
-    line("", format!("{} in all, measured{beside}; {} available", human(peak), human(available)));
+    line("", format!("{} in all by formula{beside}; {} available", human(needed), human(run.memory.available)));
+    if let Some(peak) = run.memory.peak {
+        line("", format!("{} measured, without a checkpoint that is written", human(peak)));
+    }
+    let (Some(bytes_per_second), Some(seconds_per_step), Some(mfu), Some(matrix_flops), Some(seconds)) =
+        (run.bytes_per_second, run.seconds_per_step, run.mfu, run.matrix_flops, run.seconds)
+    else {
+        line("speed", "not measured: this run does not fit into the memory that is available".to_owned());
+        return lines;
+    };
     line(
         "speed",
         format!(
             "{}, {:.2} ms a step, {:.1} % of the {:.0} GFLOP/s of {} matrix products on {}",
-            output::rate(run.bytes_per_second),
-            run.seconds_per_step * 1e3,
-            run.mfu * 100.0,
-            run.matrix_flops / 1e9,
+            output::rate(bytes_per_second),
+            seconds_per_step * 1e3,
+            mfu * 100.0,
+            matrix_flops / 1e9,
             run.dtype,
             run.device
         ),
     );
-    line(
-        "time",
-        format!("{} of training; evaluations, samples and checkpoints come on top", super::duration(run.seconds)),
-    );
+    line("time", format!("{} of training; evaluations, samples and checkpoints come on top", super::duration(seconds)));
     lines
 }

@@ -50,8 +50,9 @@ use crate::{Error, Result};
 ///
 /// The split is that of the folder `train`, `valid` or `test` directly below a source or in an archive, or else follows
 /// from the content alone (`Split::of_hash`); documents longer than `data.cut_over` bytes that can be cut are cut into
-/// all three. Content that was seen before is left out and counted, and so is a file that can't be used, with its
-/// reason. Long documents are stored in pieces that follow each other.
+/// all three, and so are shorter ones where they are so few that some split would have nothing. Content that was seen
+/// before is left out and counted, and so is a file that can't be used, with its reason. Long documents are stored in pieces
+/// that follow each other.
 ///
 /// Where `out` is prepared already, `existing` says whether files that it does not have yet are added or all of it is
 /// replaced. Readers see the new state at the end, at once; other files in `out` are left alone. Work that is
@@ -92,7 +93,16 @@ pub fn prepare(
         return Err(Error::file(out, "is there already; choose another path or add --force"));
     }
     let state = State::begin(sources, out, data, existing);
-    let prepared = state.and_then(|state| run(found, state, data, out, progress));
+    let prepared = state.and_then(|state| match run(found, state, data, out, progress)? {
+        Ended::Complete(manifest) => Ok(manifest),
+        Ended::TooFew(mut state) => {
+            state.cut_by_place()?;
+            match run(walk_without(sources, &patterns)?, state, data, out, progress)? {
+                Ended::Complete(manifest) => Ok(manifest),
+                Ended::TooFew(_) => unreachable!("what is cut by place already is not begun anew"),
+            }
+        }
+    });
     if prepared.is_err() && new {
         // Only where nothing is in it; the failure is told by `prepared`.
         let _ = std::fs::remove_dir(out);
@@ -139,8 +149,15 @@ fn remove_temporary(out: &Path) {
     }
 }
 
+/// How preparing ended.
+enum Ended {
+    Complete(Manifest),
+    /// Documents are so few that some split has none of them: they are to be cut.
+    TooFew(State),
+}
+
 /// Prepares what `found` has and `state` does not know.
-fn run(found: Walk, mut state: State, data: &DataConfig, out: &Path, progress: &dyn Progress) -> Result<Manifest> {
+fn run(found: Walk, mut state: State, data: &DataConfig, out: &Path, progress: &dyn Progress) -> Result<Ended> {
     let unknown = found.files.into_iter().filter(|file| !state.knows(file));
     let files: Vec<(SourceFile, u64)> = unknown
         .map(|file| {
@@ -168,7 +185,8 @@ fn run(found: Walk, mut state: State, data: &DataConfig, out: &Path, progress: &
         store.skip(skipped);
     }
     match stages(&files, data, out, progress, &mut |done| store.take(done)) {
-        Ok(()) => store.complete(out),
+        Ok(()) if store.holds_too_few() => Ok(Ended::TooFew(store.state)),
+        Ok(()) => store.complete(out).map(Ended::Complete),
         Err(error) => {
             store.stop()?;
             Err(error)

@@ -50,6 +50,12 @@ impl<'a> Segment<'a> {
         writer.push_hashed(name, bytes, hash, ends)
     }
 
+    /// Whether a split has something in it.
+    pub(super) fn holds(&self, split: Split) -> bool {
+        let open = self.open[split as usize].as_ref().is_some_and(|writer| writer.bytes() > 0);
+        open || self.done.iter().any(|(_, info)| info.split == split && info.bytes > 0)
+    }
+
     /// Whether it is time to name the shards.
     pub(super) fn is_full(&self) -> bool {
         self.bytes >= SHARD_BYTES

@@ -81,6 +81,8 @@ struct Line<'a> {
 pub(super) struct State {
     out: PathBuf,
     replaces: bool,
+    /// Whether the folder is complete, and what is new comes on top.
+    adds: bool,
     asked: Vec<String>,
     pub manifest: Manifest,
     /// What decides which parts of archives are found, and which files are refused: another choice, another hash.
@@ -149,6 +151,7 @@ impl State {
         let mut state = State {
             out: out.to_owned(),
             replaces,
+            adds: complete && !replaces,
             asked,
             choice: xxh3_128(&choice),
             known: HashSet::new(),
@@ -280,6 +283,32 @@ impl State {
         let (manifest, sources) = (self.manifest.clone(), self.asked.clone());
         let partial = Partial { manifest, replaces: self.replaces, sources, open: self.open };
         manifest::write_json(&partial, &self.out.join(PARTIAL))
+    }
+
+    /// Whether there are documents that went whole into a split, and could be cut instead. What was complete before is not
+    /// moved.
+    pub(super) fn may_cut_by_place(&self, cut_over: u64) -> bool {
+        let Manifest { by_hash, by_place, .. } = self.manifest;
+        !self.adds && !by_place && by_hash > 0 && cut_over > 0 && self.manifest.layout().cut_unit().is_some()
+    }
+
+    /// Begins from the front, with documents of any length cut by place.
+    pub(super) fn cut_by_place(&mut self) -> Result<()> {
+        let file = std::mem::take(&mut self.manifest.sources.file);
+        self.manifest = Manifest::new(self.manifest.settings.clone());
+        self.manifest.sources.file = file;
+        self.manifest.by_place = true;
+        self.known.clear();
+        self.documents.clear();
+        self.open = None;
+        self.lines.clear();
+        self.long.clear();
+        self.checksum = Xxh3::new();
+        // Readers of the list go by this, so it is first.
+        self.commit(Vec::new())?;
+        let path = self.out.join(&self.manifest.sources.file);
+        self.sources.set_len(0).at(&path)?;
+        self.sources.rewind().at(&path)
     }
 
     /// The folder is prepared: readers see the new manifest, and what it does not name goes.

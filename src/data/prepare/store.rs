@@ -79,9 +79,10 @@ impl Store<'_> {
         let len = document.len();
         let parts = match split {
             Some(split) => vec![(split, 0..len)],
-            None => {
-                split::cut(len, self.layout, self.cut_over).unwrap_or_else(|| vec![(Split::of_hash(&hash), 0..len)])
-            }
+            None => split::cut(len, self.layout, self.cut_over, self.state.manifest.by_place).unwrap_or_else(|| {
+                self.state.manifest.by_hash += 1;
+                vec![(Split::of_hash(&hash), 0..len)]
+            }),
         };
         // Pieces end between the units of the layout.
         let most = self.layout.cut_unit().map_or(len, |unit| ITEM_BYTES / unit as u64 * unit as u64).max(1);
@@ -129,6 +130,12 @@ impl Store<'_> {
         if self.half { Ok(()) } else { self.commit() }
     }
 
+    /// Whether some split has nothing, though documents that went whole into others could be cut: they are too few.
+    pub(super) fn holds_too_few(&self) -> bool {
+        let empty = |split: Split| self.state.manifest.count(split).bytes == 0 && !self.segment.holds(split);
+        self.state.may_cut_by_place(self.cut_over) && Split::ALL.into_iter().any(empty)
+    }
+
     /// Ends work that is done.
     pub(super) fn complete(mut self, out: &Path) -> Result<Manifest> {
         if let Some(more) = self.told.checked_sub(NOTES).filter(|&more| more > 0) {
@@ -158,18 +165,24 @@ fn nothing_usable(manifest: &Manifest) -> Error {
 }
 
 fn warnings(manifest: &Manifest) -> Vec<String> {
-    let empty: Vec<_> = Split::ALL.into_iter().filter(|&split| manifest.count(split).items == 0).collect();
-    if empty.is_empty() {
-        return Vec::new();
+    let mut warnings = Vec::new();
+    if manifest.by_place && manifest.by_hash < manifest.documents {
+        warnings.push(format!(
+            "{} documents are too few to hold some of them out: each is cut by place, into 90 % train, 5 % valid and 5 % \
+             test, and so is what is added later; prepared anew with enough more, each goes whole into one split",
+            manifest.documents
+        ));
     }
-    let remedy = match manifest.layout().cut_unit() {
-        None => "",
-        Some(_) => ", or lower data.cut_over, so that documents are cut",
-    };
-    let names: Vec<_> = empty.iter().map(|split| split.name()).collect();
-    let items = manifest.total().items;
-    vec![format!(
-        "no item of {items} fell into {}: add files, sort them into folders named train, valid and test{remedy}",
-        names.join(" or ")
-    )]
+    let empty: Vec<_> = Split::ALL.into_iter().filter(|&split| manifest.count(split).items == 0).collect();
+    if !empty.is_empty() {
+        let names: Vec<_> = empty.iter().map(|split| split.name()).collect();
+        let items = manifest.total().items;
+        let never_cut = manifest.settings.cut_over == 0 && manifest.layout().cut_unit().is_some();
+        let remedy = if never_cut { ", or set data.cut_over above 0, so that documents are cut" } else { "" };
+        warnings.push(format!(
+            "no item of {items} fell into {}: add files, or sort them into folders named train, valid and test{remedy}",
+            names.join(" or ")
+        ));
+    }
+    warnings
 }

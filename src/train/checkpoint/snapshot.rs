@@ -12,6 +12,7 @@ use crate::model::{Megabyte, checksums};
 use crate::train::averages::Averages;
 use crate::train::losses::Course;
 use crate::train::optimizer::Optimizer;
+use crate::train::shortage;
 use crate::{Error, Result, native};
 
 pub(super) const STATE: &str = "state.json";
@@ -111,6 +112,14 @@ impl Tensors<'_> {
         self.model.parameters().iter().map(|(name, _)| name).zip(averages.tensors())
     }
 
+    /// Bytes of a copy of all.
+    fn bytes(&self) -> u64 {
+        let size = |tensor: &tch::Tensor| (tensor.numel() * tensor.kind().elt_size_in_bytes()) as u64;
+        let optimizer: u64 = self.optimizer.state().map(|(_, tensor)| size(tensor)).sum();
+        let averages = self.averages.iter().flat_map(|averages| averages.tensors());
+        optimizer + self.model.parameters().iter().map(|(_, tensor)| tensor).chain(averages).map(size).sum::<u64>()
+    }
+
     /// Whether the weights, and their averages, are finite; the error says what to do. Waits for the device.
     fn check_finite(&self) -> Result<()> {
         let mut all = self.model.parameters().tensors();
@@ -154,9 +163,10 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Copies the tensors; the model is that of the averages, where there are any. Fails where weights are not finite: from
-    /// such a checkpoint no run could go on.
+    /// such a checkpoint no run could go on. Fails where the host has no memory for the copy.
     pub fn take(run: &RunConfig, tensors: Tensors<'_>, state: &State) -> Result<Self> {
         tensors.check_finite()?;
+        shortage::check_host(tensors.bytes())?;
         let trained = || folder::copies(tensors.model.parameters().iter());
         let (weights, raw) = match tensors.averages {
             None => (trained()?, None),

@@ -63,13 +63,13 @@ impl Muon {
             let gradient = gradient.g_div_(&scale.divisor).nan_to_num(0.0, 0.0, 0.0);
             let weight: Tensor = (1.0 - self.momentum) * &go;
             let _ = momentum.lerp_tensor_(&gradient, &weight.to_kind(momentum.kind()));
-            // Nesterov's: a step ahead.
-            let update = split(&param.name, &gradient.lerp(momentum, self.momentum));
+            // Nesterov's: a step ahead. Cast before all of a size are joined, which are then half as large.
+            let update = split(&param.name, &gradient.lerp(momentum, self.momentum)).to_kind(self.kind);
             sizes.entry(update.size()[1..].to_vec()).or_default().push((i, update));
         }
         for (size, updates) in sizes {
             let together: Vec<&Tensor> = updates.iter().map(|(_, update)| update).collect();
-            let orthogonal = orthogonal(&Tensor::cat(&together, 0).to_kind(self.kind));
+            let orthogonal = orthogonal(&Tensor::cat(&together, 0));
             let step = -lr * UPDATE_RMS * (size[0].max(size[1]) as f64).sqrt();
             let mut from = 0;
             for (i, update) in &updates {

@@ -3,6 +3,7 @@
 use super::{Outside, Trainer};
 use crate::density::{EvalOptions, Evaluation, Inference, evaluate};
 use crate::generate::{Request, generate};
+use crate::model::Megabyte;
 use crate::progress::Progress;
 use crate::train::checkpoint::Best;
 use crate::train::levels;
@@ -47,12 +48,12 @@ impl Trainer {
             to.observer.event(Event::Note(&format!("no histograms at step {}: {error}", self.state.step)));
         }
         let progress = to.observer.progress();
-        let scored = self.on_averages(|run| shortage::guard(Part::Evaluation, &run.config, || run.score(progress)))?;
+        let scored = shortage::guard(Part::Evaluation, &self.config, || self.score(&self.evaluated(), progress))?;
         let Some((parts, found)) = scored else {
             return Ok(None);
         };
         let raw = match &self.averages {
-            Some(_) => shortage::guard(Part::Evaluation, &self.config, || self.score(progress))?,
+            Some(_) => shortage::guard(Part::Evaluation, &self.config, || self.score(&self.model.twin(), progress))?,
             None => None,
         };
         // A model whose loss is NaN or infinite is never saved over one that was better.
@@ -85,29 +86,28 @@ impl Trainer {
         Ok(Some(Best { before }))
     }
 
-    /// What each held-out data set costs, and all of them together; none where nothing is held out.
-    fn score(&self, progress: &dyn Progress) -> Result<Option<(Vec<Evaluation>, Evaluation)>> {
+    /// What is evaluated and sampled from: the averages of the weights, where there are any, or the weights; with matrices
+    /// that are cast once, and not anew for every byte.
+    fn evaluated(&self) -> Megabyte {
+        match &self.averages {
+            Some(averages) => {
+                self.model.frozen_with(averages.tensors().iter().map(tch::Tensor::shallow_clone).collect())
+            }
+            None => self.model.twin(),
+        }
+    }
+
+    /// What each held-out data set costs a model, and all of them together; none where nothing is held out.
+    fn score(&self, model: &Megabyte, progress: &dyn Progress) -> Result<Option<(Vec<Evaluation>, Evaluation)>> {
         let batch = self.config.train.rows(&self.config.model);
         let options = EvalOptions { batch, limit_bytes: self.config.train.eval_bytes, inference: Inference::Plain };
-        let parts = self.valid.iter().map(|valid| evaluate(&self.model, valid, options, progress));
+        let parts = self.valid.iter().map(|valid| evaluate(model, valid, options, progress));
         let parts = parts.collect::<Result<Vec<_>>>()?;
         Ok(Evaluation::sum(&parts).map(|found| (parts, found)))
     }
 
-    /// Does something with the averages of the weights in their place, where there are averages.
-    fn on_averages<T>(&mut self, work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
-        if let Some(averages) = &mut self.averages {
-            averages.exchange();
-        }
-        let done = work(self);
-        if let Some(averages) = &mut self.averages {
-            averages.exchange();
-        }
-        done
-    }
-
     /// Draws a few sequences from nothing and writes them as files of the modality.
-    fn sample(&mut self, log: &mut Log, progress: &dyn Progress) -> Result<()> {
+    fn sample(&self, log: &mut Log, progress: &dyn Progress) -> Result<()> {
         let adapter = self.config.data.layout()?.adapter();
         let length = match (adapter.sequence_len(), adapter.bytes_per_second()) {
             (Some(length), _) => length,
@@ -116,8 +116,7 @@ impl Trainer {
             (None, None) => self.config.model.context.min(1024),
         };
         let request = Request { prompt: Vec::new(), length, count: 2, sample: self.config.sample };
-        // Caught inside: what comes out of it finds the weights in their places again.
-        let sequences = self.on_averages(|run| shortage::catch(|| generate(&run.model, &request, progress)))?;
+        let sequences = shortage::catch(|| generate(&self.evaluated(), &request, progress))?;
         log.samples(self.state.step, &sequences, adapter.as_ref())
     }
 }
