@@ -4,6 +4,7 @@
 //! call, and checks what the C++ side assumes about lengths before it crosses.
 #![allow(unsafe_code)]
 
+pub mod device;
 pub mod memory;
 pub mod numerics;
 pub mod profile;

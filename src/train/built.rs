@@ -3,6 +3,7 @@
 use tch::Device;
 
 use super::averages::Averages;
+use super::dtype;
 use super::optimizer::Optimizer;
 use super::shortage::{self, Part};
 use crate::Result;
@@ -22,8 +23,9 @@ impl Built {
     /// them. Fails with advice where there is too little memory.
     pub fn new<T>(config: &RunConfig, device: Device, begin: impl FnOnce(&Megabyte) -> Result<T>) -> Result<(Self, T)> {
         let train = &config.train;
+        let kind = dtype::resolve(config, device)?;
         shortage::guard(Part::Model, config, || {
-            let model = Megabyte::new(&config.model, train.dtype.kind(), device, train.seed)?;
+            let model = Megabyte::new(&config.model, kind, device, train.seed)?;
             let begun = begin(&model)?;
             // An optimizer keeps nothing for weights that are held.
             model.hold(&train.freeze_levels);

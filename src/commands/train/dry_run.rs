@@ -3,7 +3,7 @@
 
 use megabyte::RunConfig;
 use megabyte::train::memory::{self, Footprint};
-use megabyte::train::{TrainConfig, fit};
+use megabyte::train::{Choice, Dtype, TrainConfig, few_steps, fit, gflops};
 use serde::Serialize;
 use tch::Device;
 
@@ -41,12 +41,17 @@ struct DryRun {
     memory: Memory,
     bytes_per_second: f64,
     seconds_per_step: f64,
-    mfu: f64,
-    matrix_flops: f64,
+    /// None where the highest rate of matrix products can't be measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mfu: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matrix_flops: Option<f64>,
     /// Of training; evaluations, samples and checkpoints come on top.
     seconds: f64,
     device: String,
-    dtype: String,
+    #[serde(flatten)]
+    choice: Choice,
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -112,6 +117,8 @@ fn describe(config: &RunConfig, device: Device, measured: &Steps, available: u64
     // Saturating: any number of steps is valid.
     let bytes = steps.saturating_mul(train.bytes_per_step as u64);
     let predicted = bytes as f64 * (model.trained_bytes() / model.context as f64);
+    let choice = measured.choice.clone();
+    let asked = if train.dtype == Dtype::Auto { None } else { super::type_warning(&choice) };
     Ok(DryRun {
         parameters: model.total_parameters(),
         output_parameters: model.output_parameters(),
@@ -145,7 +152,8 @@ fn describe(config: &RunConfig, device: Device, measured: &Steps, available: u64
         matrix_flops: measured.peak_flops,
         seconds: steps as f64 * per_step,
         device: device::name(device),
-        dtype: format!("{:?}", train.dtype).to_lowercase(),
+        choice,
+        warnings: asked.into_iter().chain(few_steps(config, steps, per_step)).collect(),
     })
 }
 
@@ -212,15 +220,19 @@ fn lines(run: &DryRun, train: &TrainConfig) -> Vec<String> {
         bytes => format!(", and {} while a checkpoint is written", human(bytes)),
     };
     line("", format!("{} in all, measured{beside}; {} available", human(peak), human(available)));
+    line("type", run.choice.line());
+    let share = match (run.mfu, run.matrix_flops) {
+        (Some(mfu), Some(peak)) => {
+            format!(", {:.1} % of the {} of {} matrix products", mfu * 100.0, gflops(peak), run.choice.dtype)
+        }
+        _ => format!(" in {}", run.choice.dtype),
+    };
     line(
         "speed",
         format!(
-            "{}, {:.2} ms a step, {:.1} % of the {:.0} GFLOP/s of {} matrix products on {}",
+            "{}, {:.2} ms a step{share} on {}",
             output::rate(run.bytes_per_second),
             run.seconds_per_step * 1e3,
-            run.mfu * 100.0,
-            run.matrix_flops / 1e9,
-            run.dtype,
             run.device
         ),
     );
@@ -228,5 +240,6 @@ fn lines(run: &DryRun, train: &TrainConfig) -> Vec<String> {
         "time",
         format!("{} of training; evaluations, samples and checkpoints come on top", super::duration(run.seconds)),
     );
+    lines.extend(run.warnings.iter().map(|warning| format!("warning: {warning}")));
     lines
 }
