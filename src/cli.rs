@@ -311,7 +311,7 @@ pub struct DecompressArgs {
     /// cpu, cuda or cuda:N [default: the kind of device that made the archive]
     #[arg(long)]
     pub device: Option<String>,
-    /// float32 or bfloat16 [default: that of the archive]
+    /// float32 or bfloat16, or auto: that of the archive [default: auto]
     #[arg(long)]
     pub dtype: Option<String>,
     /// Print one JSON object

@@ -145,7 +145,8 @@ fn python() -> std::path::PathBuf {
 #[test]
 fn muon_equals_that_of_pytorch() {
     const STEPS: u64 = 5;
-    let config = TrainConfig { optimizer: OptimizerKind::Muon, lr: 1e-2, clip: 0.5, ..TrainConfig::default() };
+    let (optimizer, dtype) = (OptimizerKind::Muon, Dtype::Bfloat16);
+    let config = TrainConfig { optimizer, dtype, lr: 1e-2, clip: 0.5, ..TrainConfig::default() };
     let folder = tempfile::tempdir().unwrap();
     let model = model();
     let mut optimizer = Optimizer::new(&model, &config);

@@ -13,8 +13,8 @@ pub struct ModelArgs {
     /// cpu, cuda or cuda:N [default: a CUDA device where there is one]
     #[arg(long)]
     pub device: Option<String>,
-    /// float32 or bfloat16
-    #[arg(long, default_value = "float32")]
+    /// auto (the one whose matrix products are faster on this device), float32 or bfloat16
+    #[arg(long, default_value = "auto")]
     pub dtype: String,
 }
 

@@ -10,8 +10,8 @@ use megabyte::density::archive::{Codec, CompressOptions, DecompressOptions};
 use megabyte::generate::{Request, SampleConfig, generate};
 use megabyte::model::Megabyte;
 use megabyte::progress::Quiet;
-use megabyte::train::speed::synchronize;
-use megabyte::train::{Lap, Profile, Trainer};
+use megabyte::train::speed::{synchronize, utilization};
+use megabyte::train::{Choice, Lap, Profile, Trainer};
 use megabyte::{Error, RunConfig};
 use serde::Serialize;
 use tch::{Device, Kind};
@@ -60,11 +60,7 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
     let device = device::choose(args.device.as_deref())?;
     let config = match &args.config {
         Some(path) => RunConfig::load(path, &args.overrides)?,
-        None => {
-            let mut file = tempfile::NamedTempFile::new()?;
-            std::io::Write::write_all(&mut file, SMALL.as_bytes())?;
-            RunConfig::load(file.path(), &args.overrides)?
-        }
+        None => small(&args.overrides)?,
     };
     let measured = match args.what {
         BenchWhat::Train if args.profile => {
@@ -89,8 +85,11 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
         measured.dtype,
         measured.parameters as f64 / 1e6
     ))?;
-    if let (Some(ms), Some(mfu), Some(peak)) = (measured.ms_per_step, measured.mfu, measured.matrix_gflops) {
-        output::print(&format!("{ms:.2} ms a step, {:.1} % of the {peak:.0} GFLOP/s of matrix products", mfu * 100.0))?;
+    if let Some(ms) = measured.ms_per_step {
+        let share = measured.mfu.zip(measured.matrix_gflops).map_or(String::new(), |(mfu, peak)| {
+            format!(", {:.1} % of the {peak:.0} GFLOP/s of matrix products", mfu * 100.0)
+        });
+        output::print(&format!("{ms:.2} ms a step{share}"))?;
     }
     if let (Some(back), Some(threads), Some(lanes)) =
         (measured.decompress_bytes_per_second, measured.threads, measured.lanes)
@@ -103,15 +102,24 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The configuration that is measured with where none is named.
+pub(super) fn small(overrides: &[String]) -> anyhow::Result<RunConfig> {
+    let mut file = tempfile::NamedTempFile::new()?;
+    std::io::Write::write_all(&mut file, SMALL.as_bytes())?;
+    Ok(RunConfig::load(file.path(), overrides)?)
+}
+
 /// What optimizer steps took.
 pub(super) struct Steps {
     pub steps: u64,
     pub bytes: u64,
     pub seconds: f64,
     /// Share of `peak_flops`.
-    pub mfu: f64,
-    /// Floating-point operations a second that matrix products reach.
-    pub peak_flops: f64,
+    pub mfu: Option<f64>,
+    /// Floating-point operations a second that matrix products reach, where that can be measured.
+    pub peak_flops: Option<f64>,
+    /// The type of matrix work.
+    pub choice: Choice,
     parameters: u64,
 }
 
@@ -126,7 +134,6 @@ impl Steps {
 }
 
 fn train(config: RunConfig, seconds: f64, device: Device) -> anyhow::Result<Measured> {
-    let dtype = format!("{:?}", config.train.dtype).to_lowercase();
     let found = steps(config, seconds, device)?;
     Ok(Measured {
         what: "train",
@@ -135,11 +142,11 @@ fn train(config: RunConfig, seconds: f64, device: Device) -> anyhow::Result<Meas
         seconds: found.seconds,
         steps: Some(found.steps),
         ms_per_step: Some(found.seconds_per_step() * 1e3),
-        mfu: Some(found.mfu),
-        matrix_gflops: Some(found.peak_flops / 1e9),
+        mfu: found.mfu,
+        matrix_gflops: found.peak_flops.map(|peak| peak / 1e9),
         parameters: found.parameters,
         device: device::name(device),
-        dtype,
+        dtype: found.choice.dtype.to_string(),
         ..Measured::default()
     })
 }
@@ -174,8 +181,9 @@ pub(super) fn steps(mut config: RunConfig, seconds: f64, device: Device) -> anyh
         steps,
         bytes,
         seconds: elapsed,
-        mfu: rate * config.model.training_flops_per_byte() / trainer.peak_flops(),
+        mfu: utilization(rate * config.model.training_flops_per_byte(), trainer.peak_flops()),
         peak_flops: trainer.peak_flops(),
+        choice: trainer.choice().clone(),
         parameters: trainer.model().parameters().count(),
     })
 }

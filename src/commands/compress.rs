@@ -3,10 +3,12 @@
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use megabyte::density::archive::{Codec, CompressOptions, Compressed, Container};
+use megabyte::density::archive::{Codec, CompressOptions, Compressed, Container, Header, LANES};
 use megabyte::density::{self, Baseline};
 use megabyte::modality::{BytesLayout, Layout, Modality};
 use megabyte::progress::Progress;
+use megabyte::train::Dtype;
+use megabyte::train::speed::Work;
 use megabyte::{Error, Result};
 use serde::Serialize;
 
@@ -35,7 +37,7 @@ struct Done {
     model: String,
     modality: Modality,
     device: String,
-    dtype: String,
+    dtype: Dtype,
     threads: usize,
     verified: bool,
     bytes: u64,
@@ -76,8 +78,10 @@ pub fn run(args: CompressArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     };
     let all = pairs::find(&args.inputs, &args.out, rename)?;
     let threads = pairs::threads(args.threads)?;
-    let (place, kind, device) = model::find(&args.model)?;
-    let codec = Codec::load(&place, kind, device)?;
+    let before = if args.force { None } else { dtype_of(&all) };
+    let found = model::find(&args.model, before, |model| Work::generation(model, args.lanes.unwrap_or(LANES)))?;
+    let codec = Codec::load(&found.place, found.kind(), found.device)?;
+    let model::Found { place, device, dtype } = found;
     let modality = codec.layout().modality();
     let raw = raw(args.modality.as_deref(), modality)?;
     let options = CompressOptions {
@@ -124,7 +128,7 @@ pub fn run(args: CompressArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         model: place.display().to_string(),
         modality: if raw { Modality::Bytes } else { modality },
         device: device::name(device),
-        dtype: args.model.dtype,
+        dtype,
         threads,
         verified: options.verify,
         bytes,
@@ -140,6 +144,15 @@ pub fn run(args: CompressArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         files,
     };
     if args.json { output::print_json(&done) } else { print(&done) }
+}
+
+/// The type of the archives that are there already: an interrupted call goes on in it.
+fn dtype_of(pairs: &[Pair]) -> Option<Dtype> {
+    let of = |pair: &Pair| {
+        let (header, _) = Header::read(&std::fs::read(&pair.to).ok()?).ok()?;
+        header.coding?.identity.dtype().parse().ok()
+    };
+    pairs.iter().find_map(of)
 }
 
 /// Whether files are coded as they are.

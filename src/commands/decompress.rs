@@ -10,7 +10,7 @@ use megabyte::progress::Progress;
 use megabyte::train::Dtype;
 use megabyte::{Error, Result};
 use serde::Serialize;
-use tch::{Cuda, Device};
+use tch::{Cuda, Device, Kind};
 
 use super::pairs::{self, Pair};
 use super::{device, output};
@@ -138,7 +138,8 @@ fn way(args: &DecompressArgs, archive: &[u8]) -> Result<Option<Way>> {
         None if identity.device() == "cuda" && Cuda::is_available() => Device::Cuda(0),
         None => Device::Cpu,
     };
-    Ok(Some(Way { device, dtype: args.dtype.clone().unwrap_or_else(|| identity.dtype().to_owned()) }))
+    let asked = args.dtype.clone().filter(|name| name != Dtype::Auto.name());
+    Ok(Some(Way { device, dtype: asked.unwrap_or_else(|| identity.dtype().to_owned()) }))
 }
 
 /// The model that computes in a way, loaded where it is not yet.
@@ -147,7 +148,9 @@ fn codec<'a>(codecs: &'a mut Vec<(Way, Codec)>, place: &Path, way: &Way) -> Resu
     let at = match known {
         Some(at) => at,
         None => {
-            let kind = way.dtype.parse::<Dtype>()?.kind();
+            let dtype: Dtype = way.dtype.parse()?;
+            dtype.check(way.device)?;
+            let kind = dtype.kind().unwrap_or(Kind::Float);
             codecs.push((way.clone(), Codec::load(place, kind, way.device)?));
             codecs.len() - 1
         }

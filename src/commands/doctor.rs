@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use megabyte::train::memory;
+use megabyte::native;
+use megabyte::train::{Choice, memory};
 use serde::Serialize;
 use tch::Device;
 
-use super::{environment, output};
+use super::{bench, device, environment, output};
 use crate::cli::DoctorArgs;
 
 /// The release of libtorch that the pinned tch is made for.
@@ -24,6 +25,7 @@ struct Report {
     libtorch: Libtorch,
     cuda: Cuda,
     cpu: Cpu,
+    dtype: Type,
     memory: Memory,
     tools: Vec<Tool>,
     missing: Vec<Missing>,
@@ -55,6 +57,16 @@ pub(super) struct Cpu {
     avx512f: bool,
     avx512_bf16: bool,
     amx_bf16: bool,
+    /// The instructions that libtorch uses of these.
+    capability: Option<String>,
+}
+
+/// The type of matrix work that `"auto"` is for a small model.
+#[derive(Serialize)]
+struct Type {
+    device: String,
+    #[serde(flatten)]
+    choice: Choice,
 }
 
 #[derive(Serialize)]
@@ -95,6 +107,7 @@ fn examine() -> anyhow::Result<Report> {
         libtorch,
         cuda,
         cpu: cpu(),
+        dtype: dtype()?,
         memory: memory()?,
         tools,
         missing,
@@ -178,7 +191,15 @@ pub(super) fn cpu() -> Cpu {
         avx512f: flags.contains(&"avx512f"),
         avx512_bf16: flags.contains(&"avx512_bf16"),
         amx_bf16: flags.contains(&"amx_bf16"),
+        capability: native::cpu_capability().ok(),
     }
+}
+
+/// Of the model that `bench` measures with, on the device that is used where none is named.
+fn dtype() -> anyhow::Result<Type> {
+    let device = Device::cuda_if_available();
+    let choice = Choice::for_run(&bench::small(&["train.dtype=auto".to_owned()])?, device)?;
+    Ok(Type { device: device::name(device), choice })
 }
 
 fn memory() -> anyhow::Result<Memory> {
@@ -251,6 +272,10 @@ fn lines(report: &Report) -> Vec<String> {
         yes(cpu.amx_bf16)
     );
     line("", &flags);
+    if let Some(capability) = &cpu.capability {
+        line("", &format!("libtorch uses {capability}"));
+    }
+    line("type", &format!("{}, on {}", report.dtype.choice.line(), report.dtype.device));
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     let (total, available) = (gib(report.memory.total_bytes), gib(report.memory.available_bytes));
     line("memory", &format!("{total:.1} GiB, {available:.1} GiB available"));

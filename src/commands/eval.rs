@@ -12,6 +12,8 @@ use megabyte::density::{
 use megabyte::modality::Layout;
 use megabyte::model::folder;
 use megabyte::progress::Progress;
+use megabyte::train::Dtype;
+use megabyte::train::speed::Work;
 use megabyte::{Error, report};
 use serde::Serialize;
 
@@ -33,6 +35,7 @@ struct Found {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     sources: Vec<SourceCost>,
     device: String,
+    dtype: Dtype,
     #[serde(skip_serializing_if = "Option::is_none")]
     baselines: Option<Vec<Baseline>>,
 }
@@ -51,7 +54,11 @@ pub fn run(args: EvalArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         output::check_free(path, args.force)?;
     }
     let inference = args.scoring.inference.parse()?;
-    let Opened { place, file, model, device } = model::open(&args.model)?;
+    // What a journal has is of one type.
+    let before = args.resume_file.as_deref().and_then(Journal::dtype).and_then(|name| name.parse().ok());
+    let batch = args.scoring.batch;
+    let Opened { place, file, model, device, dtype } =
+        model::open(&args.model, before, |model| Work::scoring(model, batch))?;
     let (split, dataset) = open(&args, &file.layout, progress)?;
 
     let options = EvalOptions { batch: args.scoring.batch, limit_bytes: args.limit_bytes, inference };
@@ -59,7 +66,7 @@ pub fn run(args: EvalArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         None => None,
         Some(path) => {
             let (model, data) = (format!("{:016x}", folder::fingerprint(&place, &model)?), dataset.fingerprint());
-            let way = [args.model.dtype.clone(), device::name(device)];
+            let way = [dtype.to_string(), device::name(device)];
             Some(Journal::open(path, &Key::new(model, data, args.limit_bytes, inference, way), false)?)
         }
     };
@@ -86,7 +93,7 @@ pub fn run(args: EvalArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     if let Some(path) = &args.per_file {
         output::write(path, lines(&files)?.as_bytes())?;
     }
-    let found = Found { model, split, evaluation, curves, sources, device: device::name(device), baselines };
+    let found = Found { model, split, evaluation, curves, sources, device: device::name(device), dtype, baselines };
     if args.json { output::print_json(&found) } else { print(&found) }
 }
 
@@ -134,7 +141,7 @@ fn print(found: &Found) -> anyhow::Result<()> {
     output::print(&format!("data           {}{keys}", layout.modality()))?;
     output::print(&format!("split          {}, {bytes} bytes in {sequences} sequences", found.split))?;
     output::print(&format!("inference      {}, context {context}, stride {stride}{offset}", inference.name()))?;
-    output::print(&format!("windows        {windows} in {seconds:.1} s on {}", found.device))?;
+    output::print(&format!("windows        {windows} in {seconds:.1} s on {} in {}", found.device, found.dtype))?;
     output::print(&format!("bits per byte  {bits_per_byte:.4} ± {std_error:.4}"))?;
     if let Some(bits) = found.evaluation.bits_per_dimension {
         output::print(&format!("per dimension  {bits:.4}"))?;

@@ -10,6 +10,8 @@ use megabyte::generate::{Request, SampleConfig, generate};
 use megabyte::modality::{Adapter, Modality};
 use megabyte::model::ModelConfig;
 use megabyte::progress::Progress;
+use megabyte::train::Dtype;
+use megabyte::train::speed::Work;
 use serde::Serialize;
 
 use super::model::{self, Opened};
@@ -30,6 +32,7 @@ struct Made {
     bytes_per_second: f64,
     settings: SampleConfig,
     device: String,
+    dtype: Dtype,
     original: Option<String>,
     kept: Option<String>,
     files: Vec<String>,
@@ -52,7 +55,9 @@ pub fn run(args: GenerateArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     if args.count == 0 {
         bail!(Error::Usage("--count 0: expected at least 1".to_owned()));
     }
-    let Opened { place, file, model, device } = model::open(&args.model)?;
+    let count = args.count;
+    let Opened { place, file, model, device, dtype } =
+        model::open(&args.model, None, |model| Work::generation(model, count))?;
     let adapter = file.layout.adapter();
 
     let prompt = match &args.prompt {
@@ -80,6 +85,7 @@ pub fn run(args: GenerateArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         bytes_per_second: drawn as f64 / seconds,
         settings: request.sample,
         device: device::name(device),
+        dtype,
         original: None,
         kept: None,
         files: Vec::new(),

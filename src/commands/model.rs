@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use megabyte::Result;
-use megabyte::model::Megabyte;
 use megabyte::model::folder::{self, ModelFile};
-use megabyte::train::Dtype;
+use megabyte::model::{Megabyte, ModelConfig};
+use megabyte::train::speed::Work;
+use megabyte::train::{Choice, Dtype};
 use tch::{Device, Kind};
 
 use super::device;
+use super::terminal::say;
 use crate::cli::ModelArgs;
 
 /// A model that was loaded for inference.
@@ -21,18 +23,48 @@ pub struct Opened {
     pub model: Megabyte,
     /// Where it is.
     pub device: Device,
+    /// The type of its matrix work.
+    pub dtype: Dtype,
 }
 
 /// Where a model is, and how it is to compute.
-pub fn find(args: &ModelArgs) -> Result<(PathBuf, Kind, Device)> {
+pub struct Found {
+    /// Its folder.
+    pub place: PathBuf,
+    /// Where it computes.
+    pub device: Device,
+    /// In which type: never [`Dtype::Auto`].
+    pub dtype: Dtype,
+}
+
+impl Found {
+    /// libtorch's name of the type.
+    pub fn kind(&self) -> Kind {
+        self.dtype.kind().unwrap_or(Kind::Float)
+    }
+}
+
+/// Finds a model, and the type in which it is to do some work. `before` is the type of work that this call goes on with,
+/// where it does with any.
+pub fn find(args: &ModelArgs, before: Option<Dtype>, work: impl FnOnce(&ModelConfig) -> Work) -> Result<Found> {
     let device = device::choose(args.device.as_deref())?;
-    let kind = args.dtype.parse::<Dtype>()?.kind();
-    Ok((folder::resolve(&args.path)?, kind, device))
+    let asked: Dtype = args.dtype.parse()?;
+    let place = folder::resolve(&args.path)?;
+    if let (Dtype::Auto, Some(dtype)) = (asked, before) {
+        return Ok(Found { place, device, dtype });
+    }
+    let choice = Choice::new(asked, &work(&ModelFile::read(&place)?.model), device)?;
+    let warning = choice.warning(&format!("--dtype {asked}"), "leave out --dtype").filter(|_| asked != Dtype::Auto);
+    if let Some(warning) = warning {
+        say(&format!("warning: {warning}"));
+    }
+    Ok(Found { place, device, dtype: choice.dtype })
 }
 
 /// Finds a model and loads it.
-pub fn open(args: &ModelArgs) -> Result<Opened> {
-    let (place, kind, device) = find(args)?;
-    let (file, model) = folder::load(&place, kind, device)?;
-    Ok(Opened { place, file, model, device })
+pub fn open(args: &ModelArgs, before: Option<Dtype>, work: impl FnOnce(&ModelConfig) -> Work) -> Result<Opened> {
+    let found = find(args, before, work)?;
+    let (file, model) = folder::load(&found.place, found.kind(), found.device)?;
+    let Found { place, device, dtype } = found;
+    Ok(Opened { place, file, model, device, dtype })
 }

@@ -8,6 +8,8 @@ use megabyte::Error;
 use megabyte::data::{self, Files, Skipped};
 use megabyte::density::{self, Protocol, Ranked, area_under_curve};
 use megabyte::progress::Progress;
+use megabyte::train::Dtype;
+use megabyte::train::speed::Work;
 use serde::Serialize;
 
 use super::model::{self, Opened};
@@ -20,6 +22,7 @@ struct Found {
     #[serde(flatten)]
     protocol: Protocol,
     device: String,
+    dtype: Dtype,
     /// How many were ranked.
     count: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,7 +47,9 @@ struct Line {
 pub fn run(args: RankArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let label = labels(&args)?;
     let inference = args.scoring.inference.parse()?;
-    let Opened { place, file, model, device } = model::open(&args.model)?;
+    let batch = args.scoring.batch;
+    let Opened { place, file, model, device, dtype } =
+        model::open(&args.model, None, |model| Work::scoring(model, batch))?;
     let mut files = Files::find(&args.data, &file.layout)?;
     let mut ranked = density::rank(&model, &mut files, inference, args.scoring.batch, args.relative, progress)?;
     if ranked.is_empty() {
@@ -74,6 +79,7 @@ pub fn run(args: RankArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         model: place.display().to_string(),
         protocol: Protocol::new(inference, model.config())?,
         device: device::name(device),
+        dtype,
         count,
         auc,
         labelled: label.map(|_| [scores.len(), anomalies]),

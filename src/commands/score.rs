@@ -7,6 +7,8 @@ use anyhow::bail;
 use megabyte::data::{Files, Skipped};
 use megabyte::density::{self, Protocol, Scores};
 use megabyte::progress::Progress;
+use megabyte::train::Dtype;
+use megabyte::train::speed::Work;
 use megabyte::{Error, report};
 use serde::Serialize;
 
@@ -20,6 +22,7 @@ struct Found {
     #[serde(flatten)]
     protocol: Protocol,
     device: String,
+    dtype: Dtype,
     files: Vec<Line>,
     skipped_count: usize,
     skipped: Vec<Skipped>,
@@ -45,7 +48,9 @@ pub fn run(args: ScoreArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         output::check_free(path, args.force)?;
     }
     let inference = args.scoring.inference.parse()?;
-    let Opened { place, file, model, device } = model::open(&args.model)?;
+    let batch = args.scoring.batch;
+    let Opened { place, file, model, device, dtype } =
+        model::open(&args.model, None, |model| Work::scoring(model, batch))?;
     let mut files = Files::find(&args.files, &file.layout)?.with_short_names()?;
     let alone = matches!(&args.files[..], [file] if file.is_file());
     let mut out = Place::new(args.out.as_deref(), "--out", alone)?;
@@ -87,6 +92,7 @@ pub fn run(args: ScoreArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         model: place.display().to_string(),
         protocol: Protocol::new(inference, model.config())?,
         device: device::name(device),
+        dtype,
         files: lines,
         skipped_count: files.skipped.len(),
         skipped: files.skipped,

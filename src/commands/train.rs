@@ -10,7 +10,9 @@ use megabyte::data::{self, Dataset, Manifest, Split};
 use megabyte::error::IoContext;
 use megabyte::model::Adopted;
 use megabyte::progress::Progress;
-use megabyte::train::{Event, Larger, Metric, Observer, TrainConfig, Trainer, fit, memory, shortage};
+use megabyte::train::{
+    Choice, Dtype, Event, Larger, Metric, Observer, TrainConfig, Trainer, fit, gflops, memory, shortage,
+};
 use megabyte::{Error, RunConfig};
 use tch::Device;
 
@@ -68,9 +70,18 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
         folder::clear(&folder)?;
     }
     trainer.open()?;
+    // With the type of matrix work that was chosen.
+    let began_in = origin.as_ref().map(|origin| origin.config.train.dtype);
+    let asked = config.train.dtype != Dtype::Auto && began_in != Some(config.train.dtype);
+    config = trainer.config().clone();
     output::write(&folder.join("config.toml"), config.to_toml().as_bytes())?;
     environment::append(&folder, device, trainer.state().step)?;
     describe(&trainer, &config, &device::name(device));
+    let choice = trainer.choice();
+    let warning = if asked { type_warning(choice) } else { choice.kept().filter(|_| origin.is_some()) };
+    if let Some(warning) = warning {
+        say(&format!("warning: {warning}"));
+    }
     if let Some(origin) = &origin {
         origin.tell(&config, &trainer);
     }
@@ -183,14 +194,23 @@ fn describe(trainer: &Trainer, config: &RunConfig, device: &str) {
     if !config.train.freeze_levels.is_empty() {
         say(&format!("frozen    levels {:?}", config.train.freeze_levels));
     }
+    let peak = trainer
+        .peak_flops()
+        .map_or(String::new(), |peak| format!(", which reaches {} in matrix products", gflops(peak)));
     say(&format!(
-        "training  {:.2} MFLOP/byte, {} bytes a step, {} steps, {:?} on {device}, which reaches {:.0} GFLOP/s in matrix products",
+        "training  {:.2} MFLOP/byte, {} bytes a step, {} steps, {} on {device}{peak}",
         model.training_flops_per_byte() / 1e6,
         config.train.bytes_per_step,
         config.train.max_steps,
         config.train.dtype,
-        trainer.peak_flops() / 1e9
     ));
+    say(&format!("type      {}", trainer.choice().line()));
+}
+
+/// A warning of a type that was asked for where the other one is far faster.
+fn type_warning(choice: &Choice) -> Option<String> {
+    let asked = format!("train.dtype = \"{}\"", choice.dtype);
+    choice.warning(&asked, "set train.dtype = \"auto\", or leave it out")
 }
 
 /// What a run has of another model.
@@ -269,14 +289,14 @@ impl Observer for Watch {
                     left = left.min(self.max_minutes * 60.0 - speed.seconds);
                 }
                 // The first ones are those that a narrow terminal shows.
+                let mfu = speed.mfu.map_or(String::new(), |mfu| format!("  MFU {:.0} %", mfu * 100.0));
                 let line = format!(
-                    "step {step}/{}  {smooth:.4} bits/byte  {} left  {}  lr {lr:.2e}  grad {grad_norm:.2}  {:.1} MB  \
-                     MFU {:.0} %  wait {:.1} %  mem {}",
+                    "step {step}/{}  {smooth:.4} bits/byte  {} left  {}  lr {lr:.2e}  grad {grad_norm:.2}  {:.1} MB{mfu}  \
+                     wait {:.1} %  mem {}",
                     self.max_steps,
                     duration(left),
                     output::rate(speed.bytes_per_second),
                     *bytes as f64 / 1e6,
-                    speed.mfu * 100.0,
                     speed.data_wait * 100.0,
                     memory::human(speed.memory)
                 );

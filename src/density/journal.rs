@@ -115,6 +115,14 @@ impl Journal {
         Ok(Journal { path: path.to_owned(), file, width, start, place: start })
     }
 
+    /// The type of matrix work of the journal at `path`, where there is one: an evaluation that goes on keeps it.
+    pub fn dtype(path: &Path) -> Option<String> {
+        let mut head = vec![0; LINE];
+        let read = read_up_to(&mut File::open(path).ok()?, &mut head).ok()?;
+        let end = head[..read].iter().position(|&byte| byte == b'\n')?;
+        Some(serde_json::from_slice::<Key>(&head[..end]).ok()?.dtype)
+    }
+
     /// Goes back to the first record.
     pub(super) fn rewind(&mut self) {
         self.place = self.start;

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod coders;
+pub mod device;
 pub mod mapped;
 pub mod memory;
 pub mod numerics;

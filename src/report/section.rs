@@ -84,7 +84,8 @@ fn speed(run: &Run) -> String {
     if let Some(rate) = median(run, |point| point.bytes_per_second) {
         tiles.push((format!("{}/s", bytes(rate)), "training throughput, median"));
     }
-    if let Some(mfu) = median(run, |point| point.mfu) {
+    // More than the whole was measured wrong, as versions before this one could.
+    if let Some(mfu) = median(run, |point| point.mfu.filter(|share| *share <= 1.0)) {
         tiles.push((format!("{:.0}\u{202f}%", 100.0 * mfu), "of this machine's measured matrix rate (MFU)"));
     }
     if let Some(wait) = median(run, |point| point.data_wait) {

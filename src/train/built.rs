@@ -3,6 +3,7 @@
 use tch::Device;
 
 use super::averages::Averages;
+use super::dtype;
 use super::optimizer::Optimizer;
 use super::shortage::{self, Part};
 use crate::Result;
@@ -28,8 +29,8 @@ impl Built {
         begin: impl FnOnce(&Megabyte) -> Result<T>,
     ) -> Result<(Self, T)> {
         let train = &config.train;
+        let kind = dtype::resolve(config, device)?;
         shortage::guard(Part::Model, config, || {
-            let kind = train.dtype.kind();
             let model = match drawn {
                 true => Megabyte::new(&config.model, kind, device, train.seed)?,
                 false => Megabyte::unset(&config.model, kind, device)?,

@@ -5,44 +5,13 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::dtype::Dtype;
 use crate::model::ModelConfig;
 use crate::model::gradients::Memory;
 use crate::{Error, Result};
 
 /// The most bytes of a step: they are in memory together.
 const MAX_STEP: usize = 1 << 32;
-
-/// The type of matrix work. Master weights, norms, softmax and loss are float32 always.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Dtype {
-    /// 8 bits of exponent, 8 of fraction.
-    Bfloat16,
-    /// Single precision.
-    Float32,
-}
-
-impl Dtype {
-    /// libtorch's name for it.
-    pub fn kind(self) -> tch::Kind {
-        match self {
-            Dtype::Bfloat16 => tch::Kind::BFloat16,
-            Dtype::Float32 => tch::Kind::Float,
-        }
-    }
-}
-
-impl std::str::FromStr for Dtype {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "bfloat16" => Ok(Dtype::Bfloat16),
-            "float32" => Ok(Dtype::Float32),
-            _ => Err(Error::Usage(format!("--dtype {name}: expected float32 or bfloat16"))),
-        }
-    }
-}
 
 /// How exact products of float32 matrices are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -194,7 +163,7 @@ impl Default for TrainConfig {
             spike_sigma: 6.0,
             init_from: None,
             freeze_levels: Vec::new(),
-            dtype: Dtype::Bfloat16,
+            dtype: Dtype::Auto,
             float32_precision: Precision::Highest,
             deterministic: false,
             seed: 0,

@@ -50,11 +50,13 @@ impl Log {
                 ("train/lr", *lr),
                 ("train/grad_norm", *grad_norm),
                 ("speed/bytes_per_second", speed.bytes_per_second),
-                ("speed/mfu", speed.mfu),
                 ("speed/data_wait", speed.data_wait),
                 ("speed/memory", speed.memory as f64),
             ] {
                 self.events.scalar(tag, *step, value)?;
+            }
+            if let Some(mfu) = speed.mfu {
+                self.events.scalar("speed/mfu", *step, mfu)?;
             }
             for (l, level) in levels.iter().enumerate() {
                 self.events.scalar(&format!("level.{l}/grad_norm"), *step, level.grad_norm)?;
@@ -144,7 +146,8 @@ mod tests {
             levels: Vec::new(),
             skipped: 0,
         };
-        let speed = Speed { step: 7, seconds: 1.0, bytes_per_second: 64.0, mfu: 0.5, data_wait: 0.0, memory: 1 << 20 };
+        let speed =
+            Speed { step: 7, seconds: 1.0, bytes_per_second: 64.0, mfu: Some(0.5), data_wait: 0.0, memory: 1 << 20 };
         let valid = Metric::Valid {
             step: 7,
             bytes: 64,

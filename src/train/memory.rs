@@ -6,9 +6,10 @@
 use std::fs;
 use std::path::Path;
 
-use tch::Device;
+use tch::{Device, Kind};
 
 use super::config::OptimizerKind;
+use super::dtype::Dtype;
 use crate::Result;
 use crate::config::RunConfig;
 use crate::data::Loader;
@@ -129,7 +130,7 @@ impl Footprint {
             OptimizerKind::Muon => trained().map(matrices).sum(),
         };
         let weights = 4 * model.total_parameters();
-        let kind = train.dtype.kind();
+        let kind = matrix_kind(train.dtype);
         let rows = train.rows(model);
         let passes = Activations { config: model, rows, kind, device };
         Footprint {
@@ -182,13 +183,18 @@ impl Footprint {
     }
 }
 
+/// Where the type is not chosen yet, the larger one.
+fn matrix_kind(dtype: Dtype) -> Kind {
+    dtype.kind().unwrap_or(Kind::Float)
+}
+
 /// Bytes that the optimizer takes for a moment, of so many parameters with momentum.
 fn update(config: &RunConfig, with_momentum: u64) -> u64 {
     if with_momentum == 0 {
         return 0;
     }
     let RunConfig { model, train, .. } = config;
-    let (levels, m) = (0..model.levels.len(), train.dtype.kind().elt_size_in_bytes() as u64);
+    let (levels, m) = (0..model.levels.len(), matrix_kind(train.dtype).elt_size_in_bytes() as u64);
     let size = |l: usize| {
         let width = model.levels[l].n_embd;
         (4 * width * width).max(width * model.ffn_dim(l)) as u64

@@ -87,8 +87,9 @@ pub struct Speed {
     pub seconds: f64,
     /// Symbols a second since the last line.
     pub bytes_per_second: f64,
-    /// Share of the machine's measured matrix rate.
-    pub mfu: f64,
+    /// Share of the machine's measured matrix rate, where that could be measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mfu: Option<f64>,
     /// Share of the time spent waiting for data.
     pub data_wait: f64,
     /// The most bytes of memory used since the last line: on a CPU by the whole program, on CUDA by tensors.

@@ -1,5 +1,6 @@
 //! The training loop.
 
+mod budget;
 mod owed;
 mod saving;
 
@@ -12,6 +13,7 @@ use tch::{Device, Kind, Tensor};
 use super::averages::Averages;
 use super::built::Built;
 use super::checkpoint::{Checkpoints, Owed, State, Tensors, Writer};
+use super::dtype::{Choice, Dtype};
 use super::levels;
 use super::log::Log;
 use super::losses::Losses;
@@ -20,7 +22,7 @@ use super::observer::{Event, Observer, Outcome};
 use super::optimizer::Optimizer;
 use super::schedule::learning_rate;
 use super::shortage::Part;
-use super::speed::synchronize;
+use super::speed::{self, synchronize};
 use super::{memory, shortage};
 use crate::config::RunConfig;
 use crate::data::{Dataset, Loader, LoaderConfig, Mixture, PAD, Sampler};
@@ -28,6 +30,7 @@ use crate::error::IoContext;
 use crate::model::folder::{ModelFile, resolve};
 use crate::model::{Adopted, Megabyte, ModelConfig, adopt, gradients, loss};
 use crate::{Error, Result};
+pub use budget::few_steps;
 
 /// A run: a model, what trains it, and where it stands.
 #[derive(Debug)]
@@ -53,8 +56,10 @@ pub struct Trainer {
     /// What `[data]` and each `[[data.mix]]` name.
     train: Vec<Arc<Dataset>>,
     valid: Vec<Dataset>,
-    /// Floating-point operations a second that this machine's matrix products reach.
-    peak_flops: f64,
+    /// The type of matrix work, and why it is that.
+    choice: Choice,
+    /// Floating-point operations a second that this machine's matrix products reach, where that can be measured.
+    peak_flops: Option<f64>,
 }
 
 /// What a run writes to, and whom it tells, while it trains.
@@ -80,8 +85,11 @@ impl Trainer {
     ///
     /// `train` holds what `[data]` names and then what each `[[data.mix]]` does, `valid` what is held out of these.
     /// Fails where the configuration does not suit them, and where a run that goes on would do so with other data.
+    ///
+    /// Where `train.dtype` is `"auto"`, the run's [`config`](Self::config) has the type that was chosen: of a run that goes on, the
+    /// one that it began with.
     pub fn new(
-        config: RunConfig,
+        mut config: RunConfig,
         folder: &Path,
         train: Vec<Dataset>,
         valid: Vec<Dataset>,
@@ -93,13 +101,18 @@ impl Trainer {
         let train: Vec<_> = train.into_iter().map(Arc::new).collect();
         // Whether there is anything to train on.
         batches(&config, &train)?;
-        let kind = config.train.dtype.kind();
+        let checkpoints = Checkpoints::new(folder);
+        if resume && config.train.dtype == Dtype::Auto {
+            let began = checkpoints.config_file(&checkpoints.to_resume()?)?;
+            config.train.dtype = RunConfig::load(&began, &[])?.train.dtype;
+        }
+        let choice = Choice::for_run(&config, device)?;
+        config.train.dtype = choice.dtype;
         shortage::check(&config, device)?;
         let other = config.train.init_from.as_ref().filter(|_| !resume);
         let begin = |model: &Megabyte| other.map(|other| adopt(other, model)).transpose();
         let (built, adopted) = Built::new(&config, device, !resume, begin)?;
         let Built { model, optimizer, averages } = built;
-        let checkpoints = Checkpoints::new(folder);
         let data: Vec<String> = train.iter().map(|data| data.fingerprint()).collect();
         let held_out: Vec<String> = valid.iter().map(Dataset::fingerprint).collect();
         let (mut resumed, mut notes) = (None, Vec::new());
@@ -135,7 +148,8 @@ impl Trainer {
             resumed = Some(std::fs::canonicalize(&latest).at(&latest)?);
         }
         Ok(Trainer {
-            peak_flops: super::speed::matrix_flops(kind, device),
+            peak_flops: choice.dtype.kind().and_then(|kind| speed::matrix_flops(kind, device)),
+            choice,
             config,
             folder: folder.to_owned(),
             model,
@@ -152,6 +166,16 @@ impl Trainer {
             train,
             valid: valid.into_iter().filter(|valid| !valid.is_empty()).collect(),
         })
+    }
+
+    /// The run's configuration, with the type of matrix work that was chosen.
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+
+    /// The type of matrix work, and why it is that.
+    pub fn choice(&self) -> &Choice {
+        &self.choice
     }
 
     /// The model.
@@ -174,8 +198,8 @@ impl Trainer {
         &self.state
     }
 
-    /// Floating-point operations a second that this machine's matrix products reach.
-    pub fn peak_flops(&self) -> f64 {
+    /// Floating-point operations a second that this machine's matrix products reach, where that can be measured.
+    pub fn peak_flops(&self) -> Option<f64> {
         self.peak_flops
     }
 
@@ -194,7 +218,8 @@ impl Trainer {
             Some(log) => log,
             None => Log::open(&self.folder, &self.state)?,
         };
-        for note in std::mem::take(&mut self.notes) {
+        let few = self.few_steps()?;
+        for note in std::mem::take(&mut self.notes).into_iter().chain(few) {
             observer.event(Event::Note(&note));
         }
         let mut to = Outside { log, writer: Writer::default(), observer };
@@ -303,6 +328,10 @@ impl Trainer {
         if self.losses.is_full() {
             self.losses.settle(&self.config.train, &mut self.state)?;
         }
+        if self.config.train.max_minutes > 0.0 {
+            // What a device still has to do is not known else, and a queue of steps would be over the limit.
+            synchronize(self.model.device());
+        }
         self.state.minutes += started.elapsed().as_secs_f64() / 60.0;
         Ok(())
     }
@@ -313,6 +342,7 @@ impl Trainer {
         Loader::new(mixture, self.state.next_batch, self.config.train.loader_threads)
     }
 
+    /// Whether no step may begin any more: the last one goes beyond `train.max_minutes` by a part of its own length.
     fn out_of_time(&self) -> bool {
         self.config.train.max_minutes > 0.0 && self.state.minutes >= self.config.train.max_minutes
     }
@@ -405,14 +435,14 @@ impl Lap {
         Lap { bytes: state.bytes_seen, minutes: state.minutes, waited: 0.0 }
     }
 
-    fn end(&mut self, state: &State, model: &ModelConfig, peak_flops: f64, device: Device) -> Result<Speed> {
+    fn end(&mut self, state: &State, model: &ModelConfig, peak: Option<f64>, device: Device) -> Result<Speed> {
         let seconds = (state.minutes - self.minutes) * 60.0;
         let bytes_per_second = (state.bytes_seen - self.bytes) as f64 / seconds;
         let speed = Speed {
             step: state.step,
             seconds: state.minutes * 60.0,
             bytes_per_second,
-            mfu: bytes_per_second * model.training_flops_per_byte() / peak_flops,
+            mfu: speed::utilization(bytes_per_second * model.training_flops_per_byte(), peak),
             data_wait: self.waited / seconds,
             memory: memory::take_peak(device)?,
         };

@@ -2,7 +2,7 @@
 //! be by a few steps on random bytes. No data is read and nothing is written.
 
 use megabyte::train::memory::{self, Footprint};
-use megabyte::train::{TrainConfig, shortage};
+use megabyte::train::{Choice, Dtype, TrainConfig, few_steps, gflops, shortage};
 use megabyte::{Error, RunConfig};
 use serde::Serialize;
 use tch::Device;
@@ -45,12 +45,17 @@ struct DryRun {
     /// These are null where none was.
     bytes_per_second: Option<f64>,
     seconds_per_step: Option<f64>,
+    /// None also where the highest rate of matrix products can't be measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
     mfu: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     matrix_flops: Option<f64>,
     /// Of training; evaluations, samples and checkpoints come on top.
     seconds: Option<f64>,
     device: String,
-    dtype: String,
+    #[serde(flatten)]
+    choice: Choice,
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -139,6 +144,8 @@ fn describe(
     // Saturating: any number of steps is valid.
     let bytes = steps.saturating_mul(train.bytes_per_step as u64);
     let predicted = bytes as f64 * (model.trained_bytes() / model.context as f64);
+    let choice = Choice::for_run(config, device)?;
+    let asked = if train.dtype == Dtype::Auto { None } else { super::type_warning(&choice) };
     Ok(DryRun {
         parameters: model.total_parameters(),
         output_parameters: model.output_parameters(),
@@ -172,11 +179,12 @@ fn describe(
         shortage,
         bytes_per_second: measured.as_ref().map(Steps::bytes_per_second),
         seconds_per_step: per_step,
-        mfu: measured.as_ref().map(|measured| measured.mfu),
-        matrix_flops: measured.as_ref().map(|measured| measured.peak_flops),
+        mfu: measured.as_ref().and_then(|measured| measured.mfu),
+        matrix_flops: measured.as_ref().and_then(|measured| measured.peak_flops),
         seconds: per_step.map(|per_step| steps as f64 * per_step),
         device: device::name(device),
-        dtype: format!("{:?}", train.dtype).to_lowercase(),
+        choice,
+        warnings: asked.into_iter().chain(per_step.and_then(|seconds| few_steps(config, steps, seconds))).collect(),
     })
 }
 
@@ -253,18 +261,29 @@ fn lines(run: &DryRun, train: &TrainConfig) -> Vec<String> {
         line("speed", "not measured: this run does not fit into the memory that is available".to_owned());
         return lines;
     };
+    line("type", run.choice.line());
+    let (Some(bytes_per_second), Some(seconds_per_step), Some(seconds)) =
+        (run.bytes_per_second, run.seconds_per_step, run.seconds)
+    else {
+        line("speed", "not measured: this run does not fit into the memory that is available".to_owned());
+        return lines;
+    };
+    let share = match (run.mfu, run.matrix_flops) {
+        (Some(mfu), Some(peak)) => {
+            format!(", {:.1} % of the {} of {} matrix products", mfu * 100.0, gflops(peak), run.choice.dtype)
+        }
+        _ => format!(" in {}", run.choice.dtype),
+    };
     line(
         "speed",
         format!(
-            "{}, {:.2} ms a step, {:.1} % of the {:.0} GFLOP/s of {} matrix products on {}",
+            "{}, {:.2} ms a step{share} on {}",
             output::rate(bytes_per_second),
             seconds_per_step * 1e3,
-            mfu * 100.0,
-            matrix_flops / 1e9,
-            run.dtype,
             run.device
         ),
     );
     line("time", format!("{} of training; evaluations, samples and checkpoints come on top", super::duration(seconds)));
+    lines.extend(run.warnings.iter().map(|warning| format!("warning: {warning}")));
     lines
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::bail;
 use megabyte::RunConfig;
 use megabyte::error::IoContext;
+use megabyte::train::Dtype;
 
 use super::{environment, say};
 use crate::cli::TrainArgs;
@@ -50,9 +51,12 @@ pub fn check(folder: &Path, config: &RunConfig, args: &TrainArgs) -> anyhow::Res
         bail!("{folder_name}: holds a run; --resume continues it, --force starts anew, --out names another");
     }
     let same = RunConfig::load(&folder.join("config.toml"), &[]).is_ok_and(|mut began| {
+        // What is measured at the start is measured anew.
         if args.fit {
-            // It is measured anew.
             began.train.micro_batch = config.train.micro_batch;
+        }
+        if config.train.dtype == Dtype::Auto {
+            began.train.dtype = Dtype::Auto;
         }
         began == *config
     });

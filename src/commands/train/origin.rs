@@ -6,7 +6,7 @@ use anyhow::bail;
 use megabyte::config::{Change, changes};
 use megabyte::error::IoContext;
 use megabyte::train::checkpoint::{Checkpoints, run_of};
-use megabyte::train::{Trainer, learning_rate};
+use megabyte::train::{Dtype, Trainer, learning_rate};
 use megabyte::{Error, RunConfig};
 
 use super::say;
@@ -117,6 +117,10 @@ pub fn configuration(args: &TrainArgs, origin: Option<&Origin>) -> anyhow::Resul
     } else if let Some(origin) = origin {
         // What a run began with, maybe by a flag, is no matter of a file that it goes on with.
         config.train.init_from.clone_from(&origin.config.train.init_from);
+    }
+    if let (Some(origin), Dtype::Auto) = (origin, config.train.dtype) {
+        // A run keeps the type that was chosen at its start.
+        config.train.dtype = origin.config.train.dtype;
     }
     let mixed = config.data.mix.iter_mut().flat_map(|data| &mut data.sources);
     for source in config.data.sources.iter_mut().chain(mixed) {

@@ -39,7 +39,7 @@ pub struct Codec {
 }
 
 /// Rows of a batch that fill a CPU's core.
-const LANES: usize = 32;
+pub const LANES: usize = 32;
 /// Memory for caches, in bytes: what is chosen for a batch, and what is allowed for all batches at once.
 const CACHES: usize = 512 << 20;
 const MAX_CACHES: usize = 8 << 30;

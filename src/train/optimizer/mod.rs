@@ -53,7 +53,7 @@ impl Optimizer {
         Optimizer {
             params,
             adamw: AdamW::new(rest, config, model.device()),
-            muon: (!matrices.is_empty()).then(|| Muon::new(matrices, config)),
+            muon: (!matrices.is_empty()).then(|| Muon::new(matrices, config, model.kind())),
             norm: Tensor::zeros([], (Kind::Float, model.device())),
             clip: config.clip,
         }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use tch::{Kind, Tensor};
 
 use super::{Param, Scale};
-use crate::train::config::{Dtype, TrainConfig};
+use crate::train::config::TrainConfig;
 
 /// Coefficients of the quintic, whose slope at zero is as steep as it can be (Jordan et al. 2024).
 const COEFFICIENTS: [f64; 3] = [3.4445, -4.7750, 2.0315];
@@ -37,15 +37,11 @@ pub struct Muon {
 }
 
 impl Muon {
-    /// Zero momentum for these matrices.
-    pub fn new(params: Vec<Param>, config: &TrainConfig) -> Self {
+    /// Zero momentum for these matrices of a model whose matrix work is in `kind`.
+    pub fn new(params: Vec<Param>, config: &TrainConfig, kind: Kind) -> Self {
         let momenta = params.iter().map(|param| param.tensor.detach().zeros_like()).collect();
         let double = params.iter().any(|param| param.tensor.kind() == Kind::Double);
-        let kind = match config.dtype {
-            _ if double => Kind::Double,
-            Dtype::Bfloat16 => Kind::BFloat16,
-            Dtype::Float32 => Kind::Float,
-        };
+        let kind = if double { Kind::Double } else { config.dtype.kind().unwrap_or(kind) };
         Muon { params, momenta, momentum: config.muon_momentum, weight_decay: config.weight_decay, kind }
     }
 
