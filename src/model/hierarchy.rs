@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 use super::config::ModelConfig;
 use super::level::Level;
 use super::parameters::{Init, Parameters, named_level};
-use crate::{Error, Result};
+use crate::{Error, Result, native};
 
 /// The model.
 #[derive(Debug)]
@@ -29,18 +29,21 @@ impl Megabyte {
         config.validate()?;
         tch::manual_seed(seed as i64);
         let master = if kind == Kind::Double { Kind::Double } else { Kind::Float };
-        Ok(Self::build(config, kind, Parameters::new(device, master), device))
+        Self::build(config, kind, Parameters::new(device, master), device)
     }
 
     /// A frozen model on the same parameters, for another thread: tensors may move between threads, but no two threads
     /// may use one.
-    pub(crate) fn twin(&self) -> Self {
-        let mut twin = Self::build(&self.config, self.kind, Parameters::shared(&self.params), self.device);
+    pub(crate) fn twin(&self) -> Result<Self> {
+        let mut twin = Self::build(&self.config, self.kind, Parameters::shared(&self.params), self.device)?;
         twin.freeze();
-        twin
+        Ok(twin)
     }
 
-    fn build(config: &ModelConfig, kind: Kind, mut params: Parameters, device: Device) -> Self {
+    fn build(config: &ModelConfig, kind: Kind, mut params: Parameters, device: Device) -> Result<Self> {
+        if device.is_cuda() {
+            native::cuda::prepare()?;
+        }
         let master = params.kind();
         let levels: Vec<Level> = (config.first_level()..config.levels.len())
             .map(|l| Level::new(&mut params, config, l, master, device))
@@ -50,7 +53,7 @@ impl Megabyte {
             let shape = [config.vocab as i64, width];
             params.add("output.weight".to_owned(), &shape, Init::TruncatedNormal(config.init_std))
         });
-        Megabyte { config: config.clone(), params, levels, output, kind, device }
+        Ok(Megabyte { config: config.clone(), params, levels, output, kind, device })
     }
 
     /// What the model is.
