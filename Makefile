@@ -12,10 +12,10 @@ EXAMPLES := $(basename $(notdir $(wildcard examples/*.rs)))
 FUZZ := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build test examples docs lint demo bench ablations long density fuzz dist clean
+.PHONY: help setup build test examples docs lint demo bench ablations long density fuzz dist dist-gpu clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 setup: $(READY) ## libtorch 2.11.0 from the PyTorch wheel, in .venv; once
 $(READY): requirements.txt scripts/setup.sh
@@ -73,6 +73,9 @@ fuzz: build ## hostile files to everything that reads, FUZZ_SECONDS (60) a targe
 
 dist: build ## dist/megabyte-VERSION-linux-x86_64.tar.gz, for machines with PyTorch 2.11 and no Rust
 	scripts/dist.sh
+
+dist-gpu: dist ## and the test programs and peers beside it, for scripts/gpu.sh on a machine with a GPU
+	scripts/dist-gpu.sh
 
 clean: ## remove what was built; .venv, data/ and runs/ stay
 	$(CARGO) clean

@@ -6,13 +6,14 @@ cd "$(dirname "$0")/.."
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 name=megabyte-$version-linux-x86_64
 limit=$((20 * 1000 * 1000))
+out=${DIST:-dist}
 
-mkdir -p dist
-work=$(mktemp -d dist/.pack.XXXXXX)
+mkdir -p "$out"
+work=$(mktemp -d "$out/.pack.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 folder=$work/$name
 mkdir -p "$folder/bin"
-strip -o "$folder/bin/megabyte" target/release/megabyte
+strip -o "$folder/bin/megabyte" "${BINARY:-target/release/megabyte}"
 install -m 755 scripts/launcher.sh "$folder/megabyte"
 cp -R configs datasets LICENSE-MIT LICENSE-APACHE "$folder"
 [ ! -e README.md ] || cp README.md "$folder"
@@ -23,5 +24,5 @@ if [ "$size" -ge "$limit" ]; then
     echo "$name.tar.gz has $size bytes; it must stay below $limit" >&2
     exit 1
 fi
-mv "$work/$name.tar.gz" "dist/$name.tar.gz"
-echo "dist/$name.tar.gz ($size bytes)"
+mv "$work/$name.tar.gz" "$out/$name.tar.gz"
+echo "$out/$name.tar.gz ($size bytes)"

@@ -347,6 +347,9 @@ pub struct BenchArgs {
     /// Measured seconds
     #[arg(long, default_value_t = 10.0)]
     pub seconds: f64,
+    /// With `generate` and `compress`: float32 or bfloat16 alone [default: both]
+    #[arg(long, value_name = "TYPE")]
+    pub dtype: Option<String>,
     /// With `train`: where the time of a step goes, by parts and operations, beside the rate; on a CPU
     #[arg(long)]
     pub profile: bool,

@@ -3,9 +3,10 @@
 
 mod common;
 
+use common::device::device;
 use common::models::{hierarchy, random_symbols, randomise};
 use megabyte::model::{Embedding, Megabyte, ModelConfig, Position, Projection};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 fn models() -> Vec<ModelConfig> {
     let two = hierarchy(&[(4, 16, 1, 2), (1, 8, 1, 2)], 24);
@@ -82,14 +83,14 @@ fn without_a_local_model_bytes_of_a_patch_do_not_see_each_other() {
 
 /// For each pair (s, t) whether changing byte s changes the logits at t: rows of `true` where it does.
 fn influence(config: &ModelConfig, seed: u64) -> Vec<Vec<bool>> {
-    let model = Megabyte::new(config, Kind::Double, Device::Cpu, seed).unwrap();
+    let model = Megabyte::new(config, Kind::Double, device(), seed).unwrap();
     randomise(&model, seed as i64, 0.3);
     let _guard = tch::no_grad_guard();
     let length = config.context as i64;
     let symbols = random_symbols(config, 1, config.context, seed);
     let changed = symbols.repeat([length, 1]);
     // Row s has byte s replaced by another.
-    let diagonal = Tensor::eye(length, (Kind::Int64, Device::Cpu));
+    let diagonal = Tensor::eye(length, (Kind::Int64, device()));
     let changed = (changed + diagonal * 77).remainder(256);
     let before = model.forward(&symbols, 0.0).unwrap();
     let after = model.forward(&changed, 0.0).unwrap();
@@ -122,7 +123,7 @@ fn a_byte_changes_no_logit_at_or_before_itself_and_every_one_after() {
 #[test]
 fn a_sequence_does_not_depend_on_its_neighbours() {
     for config in models() {
-        let model = Megabyte::new(&config, Kind::Double, Device::Cpu, 5).unwrap();
+        let model = Megabyte::new(&config, Kind::Double, device(), 5).unwrap();
         randomise(&model, 5, 0.3);
         let _guard = tch::no_grad_guard();
         let symbols = random_symbols(&config, 3, config.context, 6);
@@ -138,9 +139,9 @@ fn a_sequence_does_not_depend_on_its_neighbours() {
 #[test]
 fn every_byte_value_counts_in_the_loss_zero_too() {
     let config = hierarchy(&[(4, 16, 1, 2), (1, 8, 1, 2)], 256);
-    let model = Megabyte::new(&config, Kind::Double, Device::Cpu, 1).unwrap();
+    let model = Megabyte::new(&config, Kind::Double, device(), 1).unwrap();
     randomise(&model, 1, 0.3);
-    let symbols = Tensor::arange(256, (Kind::Int64, Device::Cpu)).view([1, 256]);
+    let symbols = Tensor::arange(256, (Kind::Int64, device())).view([1, 256]);
     let nats = megabyte::model::loss::each_nats(&model, &symbols).unwrap();
     let expected = model.forward(&symbols, 0.0).unwrap().log_softmax(-1, Kind::Double);
     let expected = -expected.gather(-1, &symbols.unsqueeze(-1), false).squeeze_dim(-1);

@@ -5,10 +5,11 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
+use common::device::device;
 use common::models::hierarchy;
 use megabyte::RunConfig;
 use megabyte::model::{Embedding, Ffn, Megabyte, ModelConfig, Norm, Position, Projection};
-use tch::{Device, Kind};
+use tch::Kind;
 
 fn forward_mflops(config: &ModelConfig) -> f64 {
     (0..config.levels.len()).map(|l| config.forward_flops_per_byte(l)).sum::<f64>() / 1e6
@@ -36,7 +37,7 @@ fn the_papers_models_cost_what_a_hand_count_says() {
 fn parameters_equal_a_hand_count() {
     // Two levels: patches of 4 in a context of 32, widths 16 and 12, with biases and learned positions.
     let config = hierarchy(&[(4, 16, 2, 2), (1, 12, 3, 3)], 32);
-    let model = Megabyte::new(&config, Kind::Float, Device::Cpu, 0).unwrap();
+    let model = Megabyte::new(&config, Kind::Float, device(), 0).unwrap();
     let block = |d: u64| {
         let norms = 2 * 2 * d;
         let attention = 3 * d * d + 3 * d + d * d + d;
@@ -52,14 +53,14 @@ fn parameters_equal_a_hand_count() {
     assert_eq!(model.parameters().count(), coarse + fine, "the output matrix is the byte table");
 
     let untied = ModelConfig { tie: false, ..config };
-    let model = Megabyte::new(&untied, Kind::Float, Device::Cpu, 0).unwrap();
+    let model = Megabyte::new(&untied, Kind::Float, device(), 0).unwrap();
     assert_eq!(model.parameters().count(), coarse + fine + 256 * 12);
 }
 
 #[test]
 fn a_fresh_model_is_drawn_from_a_cut_normal() {
     let config = ModelConfig { init_std: 0.02, ..hierarchy(&[(4, 64, 2, 2), (1, 48, 2, 2)], 64) };
-    let model = Megabyte::new(&config, Kind::Float, Device::Cpu, 7).unwrap();
+    let model = Megabyte::new(&config, Kind::Float, device(), 7).unwrap();
     for (name, tensor) in model.parameters().iter() {
         let (largest, mean) =
             (f64::try_from(tensor.abs().max()).unwrap(), f64::try_from(tensor.mean(Kind::Double)).unwrap());
@@ -131,7 +132,7 @@ fn parameters_by_formula_are_those_of_a_built_model() {
         ]);
     }
     for config in configs {
-        let model = Megabyte::new(&config, Kind::Float, Device::Cpu, 0).unwrap();
+        let model = Megabyte::new(&config, Kind::Float, device(), 0).unwrap();
         let built = model.parameters();
         for l in 0..config.levels.len() {
             assert_eq!(config.parameters(l), built.count_of(&format!("level.{l}.")), "level {l} of {config:?}");

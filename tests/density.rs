@@ -8,6 +8,7 @@ use std::f64::consts::LN_2;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use common::device::device;
 use common::models::{hierarchy, randomise};
 use megabyte::Error;
 use megabyte::data::Dataset;
@@ -16,7 +17,7 @@ use megabyte::modality::{BytesLayout, Layout};
 use megabyte::model::{Megabyte, ModelConfig};
 use megabyte::progress::{Progress, Quiet};
 use proptest::prelude::*;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 /// A model of patches of `patch` bytes; nothing but its shape matters.
 fn shape(patch: usize, context: usize) -> ModelConfig {
@@ -188,7 +189,7 @@ fn window_nats(model: &Megabyte, symbols: &[i64]) -> Vec<f64> {
     let patch = model.config().patch_size();
     let mut row = symbols.to_vec();
     row.resize(symbols.len().next_multiple_of(patch), 7);
-    let row = Tensor::from_slice(&row).unsqueeze(0);
+    let row = Tensor::from_slice(&row).unsqueeze(0).to_device(device());
     let logs = model.forward(&row, 0.0).unwrap().log_softmax(-1, Kind::Double);
     symbols.iter().enumerate().map(|(t, &symbol)| -logs.double_value(&[0, t as i64, symbol])).collect()
 }
@@ -240,7 +241,7 @@ fn sums_equal_those_of_one_pass_a_window() {
     for (m, levels) in levels.into_iter().enumerate() {
         for vocab in [256, 257] {
             let config = ModelConfig { vocab, ..hierarchy(levels, 5 * levels[0].0.max(3)) };
-            let model = Megabyte::new(&config, Kind::Double, Device::Cpu, 1).unwrap();
+            let model = Megabyte::new(&config, Kind::Double, device(), 1).unwrap();
             randomise(&model, m as i64, 0.3);
             let _guard = tch::no_grad_guard();
             let documents = if vocab == 257 { Documents::ended(&config) } else { Documents::open(&config) };
@@ -269,7 +270,7 @@ fn sums_equal_those_of_one_pass_a_window() {
 #[test]
 fn the_output_says_how() {
     let config = shape(5, 30);
-    let model = Megabyte::new(&config, Kind::Float, Device::Cpu, 1).unwrap();
+    let model = Megabyte::new(&config, Kind::Float, device(), 1).unwrap();
     let dataset = Dataset::from_memory(vec![bytes(1, 70)], &Layout::Bytes(BytesLayout {}));
     let found = |inference| evaluate(&model, &dataset, options(inference, 2), &Quiet).unwrap();
     let json = |found: &Evaluation| serde_json::to_value(found).unwrap();
@@ -294,7 +295,7 @@ fn the_output_says_how() {
 #[test]
 fn the_curve_by_place_in_the_patch_is_a_sum_by_place() {
     let config = shape(5, 30);
-    let model = Megabyte::new(&config, Kind::Double, Device::Cpu, 1).unwrap();
+    let model = Megabyte::new(&config, Kind::Double, device(), 1).unwrap();
     randomise(&model, 3, 0.3);
     let _guard = tch::no_grad_guard();
     let documents = Documents::open(&config);
@@ -339,7 +340,7 @@ impl Progress for Counting {
 #[test]
 fn progress_counts_bytes_and_stops_the_work() {
     let config = ModelConfig { vocab: 257, ..shape(4, 16) };
-    let model = Megabyte::new(&config, Kind::Float, Device::Cpu, 1).unwrap();
+    let model = Megabyte::new(&config, Kind::Float, device(), 1).unwrap();
     let documents = Documents::ended(&config);
     let total = documents.dataset.bytes();
     for inference in Inference::ALL {

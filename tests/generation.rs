@@ -3,11 +3,12 @@
 
 mod common;
 
+use common::device::device;
 use common::models::{hierarchy, random_symbols, randomise};
 use megabyte::generate::{Engine, Request, SampleConfig, generate};
 use megabyte::model::{Embedding, Ffn, Megabyte, ModelConfig, Norm, Position, Projection};
 use megabyte::progress::Quiet;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 fn models() -> Vec<ModelConfig> {
     let one = hierarchy(&[(1, 16, 2, 2)], 32);
@@ -70,7 +71,7 @@ fn rows(symbols: &Tensor) -> Vec<Vec<i64>> {
 #[test]
 fn cached_logits_equal_the_full_pass_after_every_prompt_length() {
     for (m, config) in models().iter().enumerate() {
-        let mut model = Megabyte::new(config, Kind::Float, Device::Cpu, m as u64).unwrap();
+        let mut model = Megabyte::new(config, Kind::Float, device(), m as u64).unwrap();
         randomise(&model, m as i64, 0.3);
         model.freeze();
         let symbols = random_symbols(config, 2, config.context, m as u64);
@@ -98,7 +99,7 @@ fn cached_logits_equal_the_full_pass_after_every_prompt_length() {
 #[test]
 fn greedy_output_is_that_of_full_passes() {
     for (m, config) in models().iter().enumerate() {
-        let mut model = Megabyte::new(config, Kind::Float, Device::Cpu, m as u64).unwrap();
+        let mut model = Megabyte::new(config, Kind::Float, device(), m as u64).unwrap();
         randomise(&model, m as i64, 0.3);
         model.freeze();
         let prompt = vec![10, 200, 0, 255, 7];
@@ -111,7 +112,7 @@ fn greedy_output_is_that_of_full_passes() {
         while slow.len() < config.context {
             let mut padded = slow.clone();
             padded.resize(config.context, 0);
-            let logits = full_logits(&model, &Tensor::from_slice(&padded).view([1, -1]));
+            let logits = full_logits(&model, &Tensor::from_slice(&padded).view([1, -1]).to_device(device()));
             let next = logits.select(0, 0).select(0, slow.len() as i64).argmax(-1, false);
             let next = i64::try_from(next).unwrap();
             if next == 256 {
@@ -127,7 +128,7 @@ fn greedy_output_is_that_of_full_passes() {
 #[test]
 fn a_row_of_a_batch_is_what_it_is_alone() {
     let config = hierarchy(&[(4, 16, 2, 2), (1, 12, 2, 3)], 64);
-    let mut model = Megabyte::new(&config, Kind::Float, Device::Cpu, 3).unwrap();
+    let mut model = Megabyte::new(&config, Kind::Float, device(), 3).unwrap();
     randomise(&model, 3, 0.3);
     model.freeze();
     let request = |count| Request {
@@ -145,7 +146,7 @@ fn a_row_of_a_batch_is_what_it_is_alone() {
 #[test]
 fn a_sequence_longer_than_the_context_goes_on() {
     let config = hierarchy(&[(4, 16, 1, 2), (1, 12, 1, 3)], 16);
-    let mut model = Megabyte::new(&config, Kind::Float, Device::Cpu, 3).unwrap();
+    let mut model = Megabyte::new(&config, Kind::Float, device(), 3).unwrap();
     randomise(&model, 3, 0.3);
     model.freeze();
     let greedy = SampleConfig { temperature: 0.0, ..SampleConfig::default() };
@@ -165,7 +166,7 @@ fn the_end_symbol_ends_a_sequence() {
     let mut config = hierarchy(&[(4, 16, 1, 2), (1, 12, 1, 3)], 16);
     config.vocab = 257;
     config.tie = false;
-    let mut model = Megabyte::new(&config, Kind::Float, Device::Cpu, 3).unwrap();
+    let mut model = Megabyte::new(&config, Kind::Float, device(), 3).unwrap();
     randomise(&model, 3, 0.3);
     // Whatever the last level says, the end symbol is the likeliest: its row is the norm's bias, scaled up.
     tch::no_grad(|| {

@@ -3,10 +3,11 @@
 
 mod common;
 
+use common::device::device;
 use common::models::{hierarchy, random_symbols, randomise};
 use megabyte::model::gradients::{Memory, accumulate};
 use megabyte::model::{Ffn, Megabyte, ModelConfig, loss};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 fn models() -> Vec<ModelConfig> {
     let two = hierarchy(&[(4, 16, 2, 2), (1, 12, 2, 3)], 24);
@@ -34,7 +35,7 @@ fn nats(model: &Megabyte, symbols: &Tensor, memory: &Memory, seed: i64) -> f64 {
 fn gradients_are_those_of_the_draws_that_gave_the_loss() {
     for (m, config) in models().iter().enumerate() {
         for (i, memory) in memories().iter().enumerate() {
-            let model = Megabyte::new(config, Kind::Double, Device::Cpu, m as u64).unwrap();
+            let model = Megabyte::new(config, Kind::Double, device(), m as u64).unwrap();
             randomise(&model, m as i64, 0.2);
             let symbols = random_symbols(config, 2, config.context, m as u64);
             let seed = (10 * m + i) as i64;
@@ -77,7 +78,7 @@ fn gradients_are_those_of_the_draws_that_gave_the_loss() {
 fn long_sequences_are_scored_in_stretches_as_at_once() {
     // Three stretches, the last one shorter.
     let config = ModelConfig { cross_patch: 3, ..hierarchy(&[(256, 256, 1, 2), (1, 8, 2, 2)], 150 * 1024) };
-    let model = Megabyte::new(&config, Kind::Double, Device::Cpu, 1).unwrap();
+    let model = Megabyte::new(&config, Kind::Double, device(), 1).unwrap();
     randomise(&model, 1, 0.1);
     let _guard = tch::no_grad_guard();
     let symbols = random_symbols(&config, 1, config.context, 2);

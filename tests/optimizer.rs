@@ -4,16 +4,16 @@
 mod common;
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::process::Command;
 
+use common::device::{device, host};
 use common::models::{hierarchy, random_symbols, randomise};
 use megabyte::model::Megabyte;
 use megabyte::train::{Dtype, Optimizer, OptimizerKind, TrainConfig};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 fn model() -> Megabyte {
-    let model = Megabyte::new(&hierarchy(&[(4, 8, 1, 2), (1, 8, 1, 2)], 16), Kind::Float, Device::Cpu, 3).unwrap();
+    let model = Megabyte::new(&hierarchy(&[(4, 8, 1, 2), (1, 8, 1, 2)], 16), Kind::Float, device(), 3).unwrap();
     // As it begins, attention is uniform, and the gradients of queries and keys are nothing.
     randomise(&model, 4, 0.3);
     model
@@ -137,10 +137,6 @@ fn muon_equals_plain_arithmetic_on_singular_values() {
     compare(&config, 100, 2e-6, true);
 }
 
-fn python() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python")
-}
-
 /// Both in bfloat16, whose roundings differ with the order of sums: an element differs by a hundredth of the largest.
 #[test]
 fn muon_equals_that_of_pytorch() {
@@ -160,14 +156,14 @@ fn muon_equals_that_of_pytorch() {
     }
     let (input, output) = (folder.path().join("in.safetensors"), folder.path().join("out.safetensors"));
     Tensor::write_safetensors(&given, &input).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/muon.py");
-    let done = Command::new(python()).arg(script).args([&input, &output]).output().unwrap();
+    let script = common::root().join("tests/reference/muon.py");
+    let done = Command::new(common::python()).arg(script).args([&input, &output]).output().unwrap();
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let theirs: HashMap<String, Tensor> = Tensor::read_safetensors(&output).unwrap().into_iter().collect();
     for (name, tensor) in matrices() {
         let began = &given.iter().find(|(given, _)| *given == format!("weight.{name}")).unwrap().1;
-        let moved = largest(&(&theirs[name] - began));
-        let difference = largest(&(tensor.detach() - &theirs[name]));
+        let moved = largest(&(&theirs[name] - host(began)));
+        let difference = largest(&(host(tensor) - &theirs[name]));
         assert!(moved > 5e-3 && difference < 0.03 * moved, "{name}: {difference:e} of {moved:e}");
     }
     assert_eq!(theirs.len(), matrices().count());

@@ -4,14 +4,14 @@
 
 mod common;
 
-use std::path::Path;
 use std::process::Command;
 
+use common::device::{device, host};
 use common::models::{hierarchy, random_symbols, randomise};
 use megabyte::modality::{Layout, TextLayout};
 use megabyte::model::gradients::{self, Memory};
 use megabyte::model::{Embedding, Ffn, Megabyte, ModelConfig, Norm, Position, Projection, folder};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 /// Every switch on its own, for two levels; and for one and three levels the default and all switches together.
 fn cases() -> Vec<(String, ModelConfig)> {
@@ -88,19 +88,12 @@ fn cases() -> Vec<(String, ModelConfig)> {
     cases.into_iter().map(|(name, config)| (name.to_owned(), config)).collect()
 }
 
-/// The interpreter that `make setup` prepares; the reference needs torch, numpy and safetensors.
-fn python() -> std::path::PathBuf {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
-    assert!(python.exists(), ".venv is absent: make setup creates it");
-    python
-}
-
 fn compare(kind: Kind, dtype: &str, tolerance: f64) {
     let root = tempfile::tempdir().unwrap();
     let layout = Layout::Text(TextLayout::default());
     let mut ours = Vec::new();
     for (i, (name, config)) in cases().into_iter().enumerate() {
-        let model = Megabyte::new(&config, kind, Device::Cpu, i as u64).unwrap();
+        let model = Megabyte::new(&config, kind, device(), i as u64).unwrap();
         // Wide weights magnify the rounding of float32.
         randomise(&model, 100 + i as i64, if kind == Kind::Double { 0.3 } else { 0.1 });
         let place = root.path().join(format!("{i:03}"));
@@ -125,8 +118,9 @@ fn compare(kind: Kind, dtype: &str, tolerance: f64) {
         let loss = (nats / scored).to_kind(kind);
         ours.push((name, model, logits, loss, place));
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/run.py");
-    let status = Command::new(python()).arg(script).arg("--cases").arg(root.path()).args(["--dtype", dtype]).status();
+    let script = common::root().join("tests/reference/run.py");
+    let status =
+        Command::new(common::python()).arg(script).arg("--cases").arg(root.path()).args(["--dtype", dtype]).status();
     assert!(status.unwrap().success(), "the reference fails");
 
     let mut worst = (0.0, String::new());
@@ -134,8 +128,9 @@ fn compare(kind: Kind, dtype: &str, tolerance: f64) {
         let theirs: std::collections::HashMap<String, Tensor> =
             Tensor::read_safetensors(place.join("out.safetensors")).unwrap().into_iter().collect();
         let mut check = |what: &str, ours: &Tensor, theirs: &Tensor| {
+            let ours = host(ours);
             assert_eq!(ours.size(), theirs.size(), "{name}: {what}");
-            let difference = f64::try_from((ours - theirs).abs().max()).unwrap();
+            let difference = f64::try_from((&ours - theirs).abs().max()).unwrap();
             let scale = f64::try_from(theirs.abs().max()).unwrap();
             let relative = if difference == 0.0 { 0.0 } else { difference / scale };
             assert!(relative <= tolerance, "{name}: {what} differs by {relative:e}");

@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use common::device::device;
 use common::models::{hierarchy, randomise};
 use megabyte::Error;
 use megabyte::data::{Dataset, Files};
@@ -20,10 +21,10 @@ use megabyte::modality::{AudioChannels, AudioFormat, AudioLayout, BytesLayout, C
 use megabyte::model::{Megabyte, ModelConfig};
 use megabyte::progress::{Progress, Quiet};
 use proptest::prelude::*;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 fn model(config: &ModelConfig, kind: Kind) -> Megabyte {
-    let model = Megabyte::new(config, kind, Device::Cpu, 1).unwrap();
+    let model = Megabyte::new(config, kind, device(), 1).unwrap();
     randomise(&model, 5, 0.3);
     model
 }
@@ -67,7 +68,7 @@ fn config() -> ModelConfig {
 fn window_nats(model: &Megabyte, symbols: &[i64]) -> Vec<f64> {
     let mut row = symbols.to_vec();
     row.resize(symbols.len().next_multiple_of(model.config().patch_size()), 7);
-    let row = Tensor::from_slice(&row).unsqueeze(0);
+    let row = Tensor::from_slice(&row).unsqueeze(0).to_device(device());
     let logs = tch::no_grad(|| model.forward(&row, 0.0).unwrap().log_softmax(-1, Kind::Double));
     symbols.iter().enumerate().map(|(t, &symbol)| -logs.double_value(&[0, t as i64, symbol])).collect()
 }

@@ -74,6 +74,7 @@ def train(args: argparse.Namespace, config: Config, rows: int, device: torch.dev
         "parameters": sum(p.numel() for p in model.parameters()),
         "flops_per_byte": entry.flops_per_byte,
         "compile_seconds": compile_seconds,
+        "memory": torch.cuda.max_memory_allocated() if device.type == "cuda" else None,
     }
 
 

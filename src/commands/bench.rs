@@ -11,10 +11,10 @@ use megabyte::generate::{Request, SampleConfig, generate};
 use megabyte::model::Megabyte;
 use megabyte::progress::Quiet;
 use megabyte::train::speed::{synchronize, utilization};
-use megabyte::train::{Choice, Lap, Profile, Trainer};
+use megabyte::train::{Choice, Dtype, Lap, Profile, Trainer, memory};
 use megabyte::{Error, RunConfig};
 use serde::Serialize;
-use tch::{Device, Kind};
+use tch::Device;
 
 use super::{device, output, pairs};
 use crate::cli::{BenchArgs, BenchWhat};
@@ -42,11 +42,17 @@ struct Measured {
     mfu: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     matrix_gflops: Option<f64>,
+    /// The most bytes of memory while it was measured: see `train::memory`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<u64>,
     parameters: u64,
     device: String,
     dtype: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<Profile>,
+    /// The same in another type of matrix work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other: Option<Box<Measured>>,
 }
 
 /// Runs the verb.
@@ -57,6 +63,15 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
     if args.profile && args.what != BenchWhat::Train {
         bail!(Error::Usage("--profile: is of training steps; use `bench train --profile`".to_owned()));
     }
+    let dtypes = match &args.dtype {
+        Some(_) if !matches!(args.what, BenchWhat::Generate | BenchWhat::Compress) => {
+            bail!(Error::Usage(
+                "--dtype: is of generating and compressing; --set train.dtype=… is of training".to_owned()
+            ))
+        }
+        Some(name) => vec![name.parse()?],
+        None => vec![Dtype::Float32, Dtype::Bfloat16],
+    };
     let device = device::choose(args.device.as_deref())?;
     let config = match &args.config {
         Some(path) => RunConfig::load(path, &args.overrides)?,
@@ -68,13 +83,26 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
             Measured { profile, ..train(config, args.seconds, device)? }
         }
         BenchWhat::Train => train(config, args.seconds, device)?,
-        BenchWhat::Generate => generation(&config, args.seconds, device)?,
-        BenchWhat::Compress => compression(&config, args.seconds, device)?,
+        BenchWhat::Generate => in_types(&dtypes, |dtype| generation(&config, args.seconds, device, dtype))?,
+        BenchWhat::Compress => in_types(&dtypes, |dtype| compression(&config, args.seconds, device, dtype))?,
         BenchWhat::Data => data(&config, args.seconds)?,
     };
     if args.json {
         return output::print_json(&measured);
     }
+    print(&measured)?;
+    measured.other.as_deref().map_or(Ok(()), print)
+}
+
+/// The first type, and the others beside it.
+fn in_types(dtypes: &[Dtype], measure: impl Fn(Dtype) -> anyhow::Result<Measured>) -> anyhow::Result<Measured> {
+    let (&first, others) = dtypes.split_first().expect("a type is measured");
+    let found = measure(first)?;
+    let other = if others.is_empty() { None } else { Some(Box::new(in_types(others, measure)?)) };
+    Ok(Measured { other, ..found })
+}
+
+fn print(measured: &Measured) -> anyhow::Result<()> {
     output::print(&format!(
         "{}: {} over {} bytes in {:.1} s on {} ({}, {:.2} M parameters)",
         measured.what,
@@ -90,6 +118,9 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
             format!(", {:.1} % of the {peak:.0} GFLOP/s of matrix products", mfu * 100.0)
         });
         output::print(&format!("{ms:.2} ms a step{share}"))?;
+    }
+    if let Some(memory) = measured.memory {
+        output::print(&format!("{} of memory at most", memory::human(memory)))?;
     }
     if let (Some(back), Some(threads), Some(lanes)) =
         (measured.decompress_bytes_per_second, measured.threads, measured.lanes)
@@ -120,6 +151,8 @@ pub(super) struct Steps {
     pub peak_flops: Option<f64>,
     /// The type of matrix work.
     pub choice: Choice,
+    /// The most bytes of memory.
+    memory: u64,
     parameters: u64,
 }
 
@@ -144,6 +177,7 @@ fn train(config: RunConfig, seconds: f64, device: Device) -> anyhow::Result<Meas
         ms_per_step: Some(found.seconds_per_step() * 1e3),
         mfu: found.mfu,
         matrix_gflops: found.peak_flops.map(|peak| peak / 1e9),
+        memory: Some(found.memory),
         parameters: found.parameters,
         device: device::name(device),
         dtype: found.choice.dtype.to_string(),
@@ -167,12 +201,13 @@ pub(super) fn steps(mut config: RunConfig, seconds: f64, device: Device) -> anyh
         step(&mut trainer)?;
     }
     synchronize(device);
+    memory::reset_peak(device)?;
     let (first, started) = (trainer.state().clone(), Instant::now());
     while started.elapsed().as_secs_f64() < seconds {
         step(&mut trainer)?;
-        // On a device, a queue of a few steps is enough to keep it busy, and the clock honest.
-        synchronize(device);
     }
+    // A device's queue holds no more than a few steps, and the clock runs until the last of them is done.
+    synchronize(device);
     let elapsed = started.elapsed().as_secs_f64();
     let steps = trainer.state().step - first.step;
     let bytes = trainer.state().bytes_seen - first.bytes_seen;
@@ -184,13 +219,14 @@ pub(super) fn steps(mut config: RunConfig, seconds: f64, device: Device) -> anyh
         mfu: utilization(rate * config.model.training_flops_per_byte(), trainer.peak_flops()),
         peak_flops: trainer.peak_flops(),
         choice: trainer.choice().clone(),
+        memory: memory::peak(device)?,
         parameters: trainer.model().parameters().count(),
     })
 }
 
-/// Whole sequences of the context from an empty prompt, one at a time, in float32.
-fn generation(config: &RunConfig, seconds: f64, device: Device) -> anyhow::Result<Measured> {
-    let mut model = Megabyte::new(&config.model, Kind::Float, device, 0)?;
+/// Whole sequences of the context from an empty prompt, one at a time.
+fn generation(config: &RunConfig, seconds: f64, device: Device, dtype: Dtype) -> anyhow::Result<Measured> {
+    let mut model = Megabyte::new(&config.model, dtype.kind(), device, 0)?;
     model.freeze();
     let length = config.model.context;
     let sample = SampleConfig { temperature: 1.0, ..SampleConfig::default() };
@@ -209,14 +245,14 @@ fn generation(config: &RunConfig, seconds: f64, device: Device) -> anyhow::Resul
         seconds: elapsed,
         parameters: model.parameters().count(),
         device: device::name(device),
-        dtype: "float32".to_owned(),
+        dtype: format!("{dtype:?}").to_lowercase(),
         ..Measured::default()
     })
 }
 
-/// Random bytes to an archive and back, in float32, full batches on every core.
-fn compression(config: &RunConfig, seconds: f64, device: Device) -> anyhow::Result<Measured> {
-    let mut model = Megabyte::new(&config.model, Kind::Float, device, 0)?;
+/// Random bytes to an archive and back, full batches on every core.
+fn compression(config: &RunConfig, seconds: f64, device: Device, dtype: Dtype) -> anyhow::Result<Measured> {
+    let mut model = Megabyte::new(&config.model, dtype.kind(), device, 0)?;
     model.freeze();
     let parameters = model.parameters().count();
     let codec = Codec::new(config.data.layout()?, model)?;
@@ -226,7 +262,14 @@ fn compression(config: &RunConfig, seconds: f64, device: Device) -> anyhow::Resu
     let random = random_dataset(config)?;
     let items = (0..random.len()).map(|i| random.item(i).bytes.to_vec());
     let per_call = (64 << 10).max(config.model.context) * threads;
-    let files: Vec<Vec<u8>> = vec![items.flatten().take(per_call).collect()];
+    let mut files: Vec<Vec<u8>> = vec![items.flatten().take(per_call).collect()];
+    // A part of it first, to warm up; and where that takes long already, it is what is measured.
+    let part = vec![files[0][..(per_call / 16).max(1)].to_vec()];
+    let started = Instant::now();
+    codec.compress(&part, options, &Quiet)?;
+    if started.elapsed().as_secs_f64() > seconds / 4.0 {
+        files = part;
+    }
     let (mut lanes, mut bytes, mut there, mut back) = (None, 0, 0.0, 0.0);
     while bytes == 0 || there + back < seconds {
         let started = Instant::now();
@@ -250,7 +293,7 @@ fn compression(config: &RunConfig, seconds: f64, device: Device) -> anyhow::Resu
         lanes,
         parameters,
         device: device::name(device),
-        dtype: "float32".to_owned(),
+        dtype: format!("{dtype:?}").to_lowercase(),
         ..Measured::default()
     })
 }

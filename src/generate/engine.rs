@@ -6,6 +6,7 @@ use tch::{Kind, Tensor};
 
 use crate::model::Megabyte;
 use crate::model::cache::LevelCache;
+use crate::model::loss::symbols_on;
 use crate::{Error, Result};
 
 /// Sequences being decoded together, all of one length.
@@ -59,7 +60,7 @@ impl<'m> Engine<'m> {
         }
         self.history = prompts.to_vec();
         let _guard = tch::no_grad_guard();
-        Ok(self.replay())
+        self.replay()
     }
 
     /// Adds a symbol to each row and gives the logits (rows, V) of the next. The last symbol of a context has no
@@ -78,7 +79,7 @@ impl<'m> Engine<'m> {
         let at = self.len();
         if config.latents_begin(at) != config.latents_begin(at - 1) {
             // Other latents: all that follows from them changes.
-            return Ok(self.replay());
+            return self.replay();
         }
         // The coarsest level at which a unit has just been completed takes a step; finer levels begin a new parent.
         let completed = (0..config.levels.len()).find(|&l| at.is_multiple_of(config.levels[l].unit));
@@ -88,13 +89,37 @@ impl<'m> Engine<'m> {
             if l > completed {
                 self.begin_parent(l, out.as_ref());
             }
-            out = Some(self.step(l));
+            out = Some(self.step(l)?);
         }
         Ok(self.model.logits(&out.expect("the last level takes a step")))
     }
 
+    /// As if `prompts`, one a row and all of one length below the context, had been fed, but for the time that would take:
+    /// what caches hold is made up. For samples of how this machine computes, whose numbers mean nothing.
+    pub(crate) fn pretend(&mut self, prompts: &[Vec<i64>]) -> Result<()> {
+        let config = self.model.config();
+        if config.latents > 0 {
+            // Their caches hold other numbers of units in other blocks; such models are small.
+            return self.prefill(prompts).map(drop);
+        }
+        self.history = prompts.to_vec();
+        let len = self.len();
+        for l in config.first_level()..config.levels.len() {
+            let (span, unit) = (config.parent_unit(l), config.levels[l].unit);
+            // The unit after the last complete one has been computed too.
+            self.caches[l].pretend(((len % span) / unit + 1) as i64, len >= span);
+            let above = (l > config.first_level()).then(|| config.levels[l - 1].n_embd as i64);
+            let parents = above.map(|width| {
+                let numbers = Tensor::arange(width, (Kind::Int64, self.model.device())).remainder(7) - 3;
+                numbers.to_kind(self.model.kind()).expand([self.rows as i64, width], false).contiguous()
+            });
+            self.from_parent[l] = parents.and_then(|parents| self.model.level(l).children(&parents));
+        }
+        Ok(())
+    }
+
     /// Everything from the history alone. Gives the logits of the next symbol.
-    fn replay(&mut self) -> Tensor {
+    fn replay(&mut self) -> Result<Tensor> {
         let config = self.model.config();
         let len = self.len();
         // Outputs (rows, n, D) of the level above, and the index of the first of its units among these.
@@ -116,36 +141,36 @@ impl<'m> Engine<'m> {
                 let start = parent * span;
                 // The unit after the last complete one is the one that goes on.
                 let units = ((len - start) / config.levels[l].unit + 1).min(all);
-                outs.push(self.units(l, start, units));
+                outs.push(self.units(l, start, units)?);
             }
             above = Some((first * all, Tensor::cat(&outs, 1)));
         }
         let (_, out) = above.expect("the last level has something to say");
-        self.model.logits(&out.select(1, out.size()[1] - 1))
+        Ok(self.model.logits(&out.select(1, out.size()[1] - 1)))
     }
 
     /// The first `units` units of level `l`'s parent that begins at symbol `start`: (rows, units, D).
-    fn units(&mut self, l: usize, start: usize, units: usize) -> Tensor {
+    fn units(&mut self, l: usize, start: usize, units: usize) -> Result<Tensor> {
         let (level, config) = (self.model.level(l), self.model.config());
-        let before = self.symbols(start, start + (units - 1) * config.levels[l].unit);
+        let before = self.symbols(start, start + (units - 1) * config.levels[l].unit)?;
         let from_parent = self.from_parent[l].as_ref().map(|all| all.narrow(1, 0, units as i64));
         let inputs = level.inputs(&before, from_parent.as_ref(), 0, self.model.kind());
         let latents = self.len() - config.latents_begin(self.len()) + 1;
-        level.forward_cached(inputs, self.model.kind(), latents as i64, &mut self.caches[l])
+        Ok(level.forward_cached(inputs, self.model.kind(), latents as i64, &mut self.caches[l]))
     }
 
     /// One more unit at level `l`, whose predecessor has just been completed. Gives its output (rows, D).
-    fn step(&mut self, l: usize) -> Tensor {
+    fn step(&mut self, l: usize) -> Result<Tensor> {
         let place = self.caches[l].len;
         if place == 0 {
-            return self.units(l, self.len(), 1).select(1, 0);
+            return Ok(self.units(l, self.len(), 1)?.select(1, 0));
         }
         let level = self.model.level(l);
         let read = self.model.config().levels[l].unit + level.halo(place - 1) as usize;
-        let before = self.symbols(self.len() - read, self.len());
+        let before = self.symbols(self.len() - read, self.len())?;
         let from_parent = self.from_parent[l].as_ref().map(|all| all.narrow(1, place, 1));
         let inputs = level.inputs(&before, from_parent.as_ref(), place, self.model.kind());
-        level.forward_cached(inputs, self.model.kind(), 1, &mut self.caches[l]).select(1, 0)
+        Ok(level.forward_cached(inputs, self.model.kind(), 1, &mut self.caches[l]).select(1, 0))
     }
 
     /// Begins level `l`'s next parent, with the output (rows, D) of the level above, where there is one.
@@ -156,9 +181,10 @@ impl<'m> Engine<'m> {
     }
 
     /// Symbols `from..to` of every row: (rows, to - from).
-    fn symbols(&self, from: usize, to: usize) -> Tensor {
-        let flat: Vec<i64> = self.history.iter().flat_map(|row| row[from..to].iter().copied()).collect();
-        Tensor::from_slice(&flat).view([self.rows as i64, (to - from) as i64]).to_device(self.model.device())
+    fn symbols(&self, from: usize, to: usize) -> Result<Tensor> {
+        let flat: Vec<i16> =
+            self.history.iter().flat_map(|row| row[from..to].iter().map(|&symbol| symbol as i16)).collect();
+        symbols_on(self.model.device(), &flat, self.rows, to - from)
     }
 }
 

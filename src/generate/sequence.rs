@@ -39,7 +39,7 @@ pub fn generate(model: &Megabyte, request: &Request, progress: &dyn Progress) ->
 
     // Steps of a small model on a CPU: threads that wait for each other are slow where the machine is busy.
     let small = model.device() == Device::Cpu && model.parameters().count() <= LARGE;
-    let _one = small.then(OneThread::begin);
+    let _one = small.then(OneThread::begin).transpose()?;
     let mut samplers: Vec<Sampler> = (0..*count).map(|row| Sampler::new(*sample, row)).collect();
     let mut ended = vec![false; *count];
     let mut engine = Engine::new(model, *count);

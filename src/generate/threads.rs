@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use crate::Result;
 use crate::native::{Sharing, swap_sharing};
 
 /// While it lives, the work of the thread that began it is not shared with others; then as before. libtorch's own
@@ -15,14 +16,15 @@ pub(crate) struct OneThread {
 
 impl OneThread {
     /// From here on.
-    pub(crate) fn begin() -> Self {
-        OneThread { before: swap_sharing(Sharing { openmp: 1, mkl: 1 }), thread: PhantomData }
+    pub(crate) fn begin() -> Result<Self> {
+        Ok(OneThread { before: swap_sharing(Sharing { openmp: 1, mkl: 1 })?, thread: PhantomData })
     }
 }
 
 impl Drop for OneThread {
     fn drop(&mut self) {
-        swap_sharing(self.before);
+        // What could be set once can be set again.
+        let _ = swap_sharing(self.before);
     }
 }
 
@@ -33,13 +35,13 @@ mod tests {
     #[test]
     fn it_is_of_its_thread_alone() {
         let numbers = || {
-            let now = swap_sharing(Sharing { openmp: 1, mkl: 1 });
-            swap_sharing(now);
+            let now = swap_sharing(Sharing { openmp: 1, mkl: 1 }).unwrap();
+            swap_sharing(now).unwrap();
             (tch::get_num_threads(), now.mkl)
         };
         let before = numbers();
-        let one = OneThread::begin();
-        let nested = OneThread::begin();
+        let one = OneThread::begin().unwrap();
+        let nested = OneThread::begin().unwrap();
         let beside = std::thread::spawn(move || {
             let own = numbers();
             tch::set_num_threads(3);

@@ -8,7 +8,7 @@
 //!
 //! Shapes: B sequences of T symbols; a level has S parents of n units and width D.
 
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::stretch::{Stretch, stretches};
 use super::{Megabyte, loss};
@@ -144,7 +144,8 @@ impl Way<'_> {
     }
 
     fn nats(&self, stretch: &Stretch, out: &Tensor, symbols: &Tensor) -> Tensor {
-        loss::nats(&stretch.logits(self.model, out), &stretch.targets(symbols), Reduction::Sum)
+        let nats = loss::nats(&stretch.logits(self.model, out), &stretch.targets(symbols));
+        nats.sum(nats.kind())
     }
 }
 

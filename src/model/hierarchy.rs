@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 use super::config::ModelConfig;
 use super::level::Level;
 use super::parameters::{Init, Parameters, named_level};
-use crate::{Error, Result};
+use crate::{Error, Result, native};
 
 /// The model.
 #[derive(Debug)]
@@ -28,30 +28,33 @@ impl Megabyte {
     pub fn new(config: &ModelConfig, kind: Kind, device: Device, seed: u64) -> Result<Self> {
         config.validate()?;
         tch::manual_seed(seed as i64);
-        Ok(Self::build(config, kind, Parameters::new(device, master(kind)), device))
+        Self::build(config, kind, Parameters::new(device, master(kind)), device)
     }
 
     /// The same, whose weights hold nothing yet: they are to be read from a file.
     pub(crate) fn unset(config: &ModelConfig, kind: Kind, device: Device) -> Result<Self> {
         config.validate()?;
-        Ok(Self::build(config, kind, Parameters::unset(device, master(kind)), device))
+        Self::build(config, kind, Parameters::unset(device, master(kind)), device)
     }
 
     /// A frozen model on the same parameters, for another thread: tensors may move between threads, but no two threads
     /// may use one.
-    pub(crate) fn twin(&self) -> Self {
+    pub(crate) fn twin(&self) -> Result<Self> {
         self.frozen_with(self.params.tensors())
     }
 
     /// A frozen model on other tensors of the same order and shapes, whose matrices are cast once. Where nothing is to be
     /// cast it takes no memory.
-    pub(crate) fn frozen_with(&self, tensors: Vec<Tensor>) -> Self {
-        let mut frozen = Self::build(&self.config, self.kind, Parameters::given(&self.params, tensors), self.device);
+    pub(crate) fn frozen_with(&self, tensors: Vec<Tensor>) -> Result<Self> {
+        let mut frozen = Self::build(&self.config, self.kind, Parameters::given(&self.params, tensors), self.device)?;
         frozen.freeze();
-        frozen
+        Ok(frozen)
     }
 
-    fn build(config: &ModelConfig, kind: Kind, mut params: Parameters, device: Device) -> Self {
+    fn build(config: &ModelConfig, kind: Kind, mut params: Parameters, device: Device) -> Result<Self> {
+        if device.is_cuda() {
+            native::cuda::prepare()?;
+        }
         let master = params.kind();
         let levels: Vec<Level> = (config.first_level()..config.levels.len())
             .map(|l| Level::new(&mut params, config, l, master, device))
@@ -61,7 +64,7 @@ impl Megabyte {
             let shape = [config.vocab as i64, width];
             params.add("output.weight".to_owned(), &shape, Init::TruncatedNormal(config.init_std))
         });
-        Megabyte { config: config.clone(), params, levels, output, kind, device }
+        Ok(Megabyte { config: config.clone(), params, levels, output, kind, device })
     }
 
     /// What the model is.

@@ -4,9 +4,9 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 use super::Megabyte;
 use super::stretch::stretches;
-use crate::Result;
 use crate::data::{Batch, PAD};
 use crate::native::profile::{Span, span};
+use crate::{Result, native};
 
 /// Symbols whose finer levels are computed together where nothing is trained: enough to keep a machine busy.
 pub(super) const STRETCH: usize = 1 << 16;
@@ -14,10 +14,18 @@ pub(super) const STRETCH: usize = 1 << 16;
 /// A batch on the device: symbols (B, T) as int64, padding as [`PAD`].
 pub fn to_device(batch: &Batch, device: Device) -> Result<Tensor> {
     let _data = span(Span::Data);
-    let symbols = Tensor::f_from_slice(&batch.symbols)?.view([batch.rows as i64, batch.cols as i64]);
-    let symbols = if device.is_cuda() { symbols.pin_memory(device) } else { symbols };
-    // Two bytes a symbol travel; they widen on the device.
-    Ok(symbols.f_to_device_(device, Kind::Int16, true, false)?.to_kind(Kind::Int64))
+    symbols_on(device, &batch.symbols, batch.rows, batch.cols)
+}
+
+/// Symbols (rows, cols), row after row, on a device as int64. The host does not wait for a CUDA device: two bytes a symbol
+/// travel from pinned memory, and they widen there.
+pub(crate) fn symbols_on(device: Device, symbols: &[i16], rows: usize, cols: usize) -> Result<Tensor> {
+    if device.is_cuda() {
+        let pinned = native::cuda::pinned(symbols, rows, cols)?;
+        return Ok(pinned.f_to_device_(device, Kind::Int16, true, false)?.f_to_kind(Kind::Int64)?);
+    }
+    let wide: Vec<i64> = symbols.iter().map(|&symbol| i64::from(symbol)).collect();
+    Ok(Tensor::f_from_slice(&wide)?.f_view([rows as i64, cols as i64])?.f_to_device(device)?)
 }
 
 /// Nats of every symbol: (B, T), 0 for padding. Memory grows with T at the first level only.
@@ -44,14 +52,15 @@ fn of_one_pass(model: &Megabyte, symbols: &Tensor) -> Result<Tensor> {
             let units = coarse.as_ref().map(|coarse| stretch.units(coarse));
             let out = model.fine(&stretch.symbols(&input), units, 0.0);
             let targets = stretch.targets(symbols);
-            nats(&stretch.logits(model, &out), &targets, Reduction::None).view_as(&targets)
+            nats(&stretch.logits(model, &out), &targets)
         })
         .collect();
     Ok(Tensor::cat(&found, 1))
 }
 
-/// Cross entropy of logits (B, n, V) and symbols (B, n), of which padding costs nothing.
-pub(super) fn nats(logits: &Tensor, symbols: &Tensor, reduction: Reduction) -> Tensor {
-    let vocab = logits.size()[2];
-    logits.view([-1, vocab]).cross_entropy_loss(&symbols.reshape(-1), None::<&Tensor>, reduction, i64::from(PAD), 0.0)
+/// Cross entropy (B, n) of logits (B, n, V) and symbols (B, n), of which padding costs nothing. Whoever wants the sum takes
+/// it of these: with a reduction of its own, libtorch computes the loss, there and back, in one block of a CUDA device.
+pub(super) fn nats(logits: &Tensor, symbols: &Tensor) -> Tensor {
+    let (rows, targets) = (logits.view([-1, logits.size()[2]]), symbols.reshape(-1));
+    rows.cross_entropy_loss(&targets, None::<&Tensor>, Reduction::None, i64::from(PAD), 0.0).view_as(symbols)
 }

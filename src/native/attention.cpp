@@ -1,11 +1,11 @@
 // Causal attention on the CPU, differentiable, by the kernel that suits its size.
 
 #include "attention.h"
+#include "guard.h"
 
 #include <ATen/ops/empty.h>
 #include <ATen/record_function.h>
 #include <algorithm>
-#include <exception>
 #include <stdexcept>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -71,8 +71,8 @@ struct CausalAttention : torch::autograd::Function<CausalAttention> {
 extern "C" {
 
 // Whether mb_attention takes queries like q (S, H, n, E) with `before` more keys.
-bool mb_attention_suits(const at::Tensor *q, int64_t before, int64_t window) {
-  return q->dim() == 4 && suits(*q, shape_of(*q, before, 1, window));
+char *mb_attention_suits(const at::Tensor *q, int64_t before, int64_t window, bool *out) {
+  return megabyte::guarded([&] { *out = q->dim() == 4 && suits(*q, shape_of(*q, before, 1, window)); });
 }
 
 // Causal attention on the CPU of q (S, H, n, E) to k and v (S, H, r + n, E) of one type, where mb_attention_suits: query
@@ -80,7 +80,7 @@ bool mb_attention_suits(const at::Tensor *q, int64_t before, int64_t window) {
 // caller owns the result, (S, H, n, E).
 char *mb_attention(const at::Tensor *q, const at::Tensor *k, const at::Tensor *v, int64_t parents, int64_t window,
                    at::Tensor **out) {
-  try {
+  return megabyte::guarded([&] {
     const bool fits = q->dim() == 4 && k->dim() == 4 && k->sizes() == v->sizes() && k->is_cpu() && v->is_cpu() &&
                       q->scalar_type() == k->scalar_type() && q->scalar_type() == v->scalar_type() &&
                       q->size(0) == k->size(0) && q->size(1) == k->size(1) && q->size(3) == k->size(3) &&
@@ -88,11 +88,6 @@ char *mb_attention(const at::Tensor *q, const at::Tensor *k, const at::Tensor *v
                       suits(*q, shape_of(*q, k->size(2) - q->size(2), parents, window));
     if (!fits) throw std::invalid_argument("queries, keys and values of one shape and type on the CPU are wanted");
     *out = new at::Tensor(CausalAttention::apply(*q, *k, *v, parents, window));
-    return nullptr;
-  } catch (const std::exception &e) {
-    return strdup(e.what());
-  } catch (...) {
-    return strdup("unknown C++ exception");
-  }
+  });
 }
 }

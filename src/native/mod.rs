@@ -5,7 +5,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod coders;
-pub mod device;
+pub mod cuda;
 pub mod mapped;
 pub mod memory;
 pub mod numerics;
@@ -44,7 +44,7 @@ unsafe extern "C" {
     ) -> *mut c_char;
     fn mb_lerp(tensors: *const *const C_tensor, targets: *const *const C_tensor, n: usize, weight: f64) -> *mut c_char;
     fn mb_clear_gradients(params: *const *const C_tensor, n: usize) -> *mut c_char;
-    fn mb_attention_suits(q: *const C_tensor, before: i64, window: i64) -> bool;
+    fn mb_attention_suits(q: *const C_tensor, before: i64, window: i64, out: *mut bool) -> *mut c_char;
     fn mb_attention(
         q: *const C_tensor,
         k: *const C_tensor,
@@ -55,7 +55,7 @@ unsafe extern "C" {
     ) -> *mut c_char;
     fn mb_backward(tensor: *const C_tensor, gradient: *const C_tensor) -> *mut c_char;
     fn mb_keep_freed_memory();
-    fn mb_swap_threads(openmp: *mut c_int, mkl: *mut c_int);
+    fn mb_swap_threads(openmp: *mut c_int, mkl: *mut c_int) -> *mut c_char;
     fn mb_cpu_capability(name: *mut *mut c_char) -> *mut c_char;
     fn mb_libtorch_version(version: *mut u8);
     fn mb_exit_now(code: c_int) -> !;
@@ -170,10 +170,10 @@ pub struct Sharing {
 }
 
 /// From here on the calling thread's work is shared by so many, whatever others are told; gives what was before.
-pub fn swap_sharing(mut sharing: Sharing) -> Sharing {
+pub fn swap_sharing(mut sharing: Sharing) -> Result<Sharing> {
     // SAFETY: two integers that the shim reads and writes during the call.
-    unsafe { mb_swap_threads(&mut sharing.openmp, &mut sharing.mkl) };
-    sharing
+    check(unsafe { mb_swap_threads(&mut sharing.openmp, &mut sharing.mkl) })?;
+    Ok(sharing)
 }
 
 /// The set of instructions that libtorch uses of this CPU: `DEFAULT`, `AVX2`, `AVX512`.
@@ -209,8 +209,11 @@ pub fn backward(tensor: &Tensor, gradient: &Tensor) -> Result<()> {
 /// Whether [`attention`] takes queries (S, H, n, E) with `before` more keys: on the CPU, in a type and of a size for which
 /// it is faster than libtorch's.
 pub fn suits_attention(queries: &Tensor, before: i64, window: Option<i64>) -> bool {
-    // SAFETY: a live tensor, which the shim only asks for its shape and type.
-    unsafe { mb_attention_suits(queries.as_ptr(), before, window.unwrap_or(i64::MAX)) }
+    let mut suits = false;
+    // SAFETY: a live tensor, which the shim only asks for its shape and type; it writes one flag.
+    let asked = unsafe { mb_attention_suits(queries.as_ptr(), before, window.unwrap_or(i64::MAX), &mut suits) };
+    // Of a tensor that can't be asked, libtorch's own attention says what is wrong.
+    check(asked).is_ok() && suits
 }
 
 /// Causal attention of queries (S, H, n, E) to keys and values (S, H, r + n, E), differentiable: query i attends to the

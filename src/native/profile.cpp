@@ -2,10 +2,10 @@
 // calls back at its begin and its end. Autograd computes on a CPU in the thread that asked for it, so that one stack
 // sees the way there and the way back. Work that an operation shares with other threads is the time that it took.
 
+#include "guard.h"
+
 #include <ATen/record_function.h>
 #include <chrono>
-#include <cstring>
-#include <exception>
 #include <functional>
 #include <map>
 #include <string>
@@ -72,8 +72,8 @@ extern "C" {
 // Records what the calling thread does from here on, or no longer, on top of what is recorded already. Between
 // operations only.
 char *mb_profile_record(bool on) {
-  try {
-    if (on == recorder.on) return nullptr;
+  return megabyte::guarded([&] {
+    if (on == recorder.on) return;
     if (on) {
       auto callback = at::RecordFunctionCallback(begins, ends);
       callback.scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION});
@@ -83,16 +83,11 @@ char *mb_profile_record(bool on) {
       recorder.open.clear();
     }
     recorder.on = on;
-    return nullptr;
-  } catch (const std::exception &e) {
-    return strdup(e.what());
-  } catch (...) {
-    return strdup("unknown C++ exception");
-  }
+  });
 }
 
 // Begins a span, from 1 to 3, where the calling thread is recorded; whether it is.
-bool mb_profile_enter(int span) {
+bool mb_profile_enter(int span) noexcept {
   try {
     if (recorder.on) recorder.enter(span);
     return recorder.on;
@@ -102,7 +97,7 @@ bool mb_profile_enter(int span) {
 }
 
 // Ends the span that was begun last.
-void mb_profile_leave() {
+void mb_profile_leave() noexcept {
   try {
     recorder.leave("");
   } catch (...) {
@@ -111,10 +106,13 @@ void mb_profile_leave() {
 }
 
 // Hands over every sum of the calling thread, by span and name, and forgets them. Times are without what was called.
-void mb_profile_take(void (*row)(void *to, int span, const char *name, uint64_t calls, int64_t nanoseconds), void *to) {
-  for (int span = 0; span < SPANS; span++) {
-    for (const auto &[name, sum] : recorder.sums[span]) row(to, span, name.c_str(), sum.calls, sum.nanoseconds);
-    recorder.sums[span].clear();
-  }
+char *mb_profile_take(void (*row)(void *to, int span, const char *name, uint64_t calls, int64_t nanoseconds),
+                      void *to) {
+  return megabyte::guarded([&] {
+    for (int span = 0; span < SPANS; span++) {
+      for (const auto &[name, sum] : recorder.sums[span]) row(to, span, name.c_str(), sum.calls, sum.nanoseconds);
+      recorder.sums[span].clear();
+    }
+  });
 }
 }

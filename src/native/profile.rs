@@ -13,7 +13,7 @@ unsafe extern "C" {
     fn mb_profile_record(on: bool) -> *mut c_char;
     fn mb_profile_enter(span: c_int) -> bool;
     fn mb_profile_leave();
-    fn mb_profile_take(row: TakeRow, to: *mut c_void);
+    fn mb_profile_take(row: TakeRow, to: *mut c_void) -> *mut c_char;
 }
 
 type TakeRow = extern "C" fn(to: *mut c_void, span: c_int, name: *const c_char, calls: u64, nanoseconds: i64);
@@ -49,7 +49,7 @@ pub fn record(on: bool) -> Result<()> {
 }
 
 /// What was recorded of the calling thread, which begins anew.
-pub fn take() -> Vec<Row> {
+pub fn take() -> Result<Vec<Row>> {
     extern "C" fn row(to: *mut c_void, span: c_int, name: *const c_char, calls: u64, nanoseconds: i64) {
         // SAFETY: `to` is the list below, which nothing else uses meanwhile; `name` is a C string during this call.
         let (rows, name) = unsafe { (&mut *to.cast::<Vec<Row>>(), CStr::from_ptr(name)) };
@@ -58,8 +58,8 @@ pub fn take() -> Vec<Row> {
     }
     let mut rows: Vec<Row> = Vec::new();
     // SAFETY: the shim calls `row` with the pointer that it is given, in this thread and during this call.
-    unsafe { mb_profile_take(row, (&raw mut rows).cast()) };
-    rows
+    check(unsafe { mb_profile_take(row, (&raw mut rows).cast()) })?;
+    Ok(rows)
 }
 
 /// Until it is dropped, what the calling thread does belongs to a span. Costs nothing where nothing is recorded.
@@ -103,7 +103,7 @@ mod tests {
         let _ = x.relu();
         record(false).unwrap();
         let _ = x.exp();
-        let rows = take();
+        let rows = take().unwrap();
         let calls =
             |span, name: &str| rows.iter().find(|row| row.span == span && row.name == name).map(|row| row.calls);
         // One product there and two back; what autograd does is inside the span as well.
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(calls(Some(Span::Model), ""), Some(1));
         assert_eq!((calls(None, "aten::relu"), calls(Some(Span::Model), "aten::relu")), (Some(1), None));
         assert!(rows.iter().all(|row| row.name != "aten::exp" && row.seconds >= 0.0), "{rows:?}");
-        assert!(take().is_empty());
+        assert!(take().unwrap().is_empty());
     }
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
         record(true).unwrap();
         super::super::attention(&x, &x, &x, 1, None).unwrap().sum(Kind::Float).backward();
         record(false).unwrap();
-        let rows = take();
+        let rows = take().unwrap();
         for name in ["megabyte::attention", "megabyte::attention_backward"] {
             assert!(rows.iter().any(|row| row.name == name && row.calls == 1), "{name}: {rows:?}");
         }

@@ -1,5 +1,7 @@
-// What tch does not bind. Every function catches every exception and returns it as a malloc'ed message, or null.
+// What tch does not bind. Every function that can throw returns what it caught as a message, or null.
 // Tensors travel as tch's opaque pointers, which are `at::Tensor *`; nothing here takes ownership of one.
+
+#include "guard.h"
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
@@ -14,8 +16,6 @@
 #include <ATen/ops/stack.h>
 #include <cmath>
 #include <c10/core/CachingDeviceAllocator.h>
-#include <cstring>
-#include <exception>
 #include <omp.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/version.h>
@@ -29,6 +29,8 @@
 // Of MKL, which is inside libtorch's library where it was built with it.
 extern "C" int MKL_Set_Num_Threads_Local(int) __attribute__((weak));
 
+using megabyte::guarded;
+
 namespace {
 
 std::vector<at::Tensor> list(at::Tensor *const *tensors, size_t n) {
@@ -36,17 +38,6 @@ std::vector<at::Tensor> list(at::Tensor *const *tensors, size_t n) {
   out.reserve(n);
   for (size_t i = 0; i < n; i++) out.push_back(*tensors[i]);
   return out;
-}
-
-template <typename F> char *guarded(F body) {
-  try {
-    body();
-    return nullptr;
-  } catch (const std::exception &e) {
-    return strdup(e.what());
-  } catch (...) {
-    return strdup("unknown C++ exception");
-  }
 }
 
 // Where tensors of CUDA devices come from; it answers only once CUDA has begun. The interface is the same for every
@@ -132,7 +123,7 @@ char *mb_backward(const at::Tensor *tensor, const at::Tensor *gradient) {
 
 // Keeps memory that was freed instead of giving it back to the system: the same tensors come and go in every step, and
 // their pages would be cleared and mapped anew each time.
-void mb_keep_freed_memory() {
+void mb_keep_freed_memory() noexcept {
 #ifdef __GLIBC__
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, -1);
@@ -171,14 +162,23 @@ char *mb_cuda_reset_peak(int device) {
   return guarded([&] { cuda_allocator()->resetPeakStats(static_cast<c10::DeviceIndex>(device)); });
 }
 
-// How exact products of float32 matrices are: "highest", "high" or "medium".
+// How exact products of float32 matrices are: "highest", "high" or "medium"; and convolutions on CUDA devices, which would
+// have TF32 by themselves.
 char *mb_set_float32_precision(const char *name) {
-  return guarded([&] { at::globalContext().setFloat32MatmulPrecision(name); });
+  return guarded([&] {
+    at::globalContext().setFloat32MatmulPrecision(name);
+    at::globalContext().setAllowTF32CuDNN(std::strcmp(name, "highest") != 0);
+  });
 }
 
 // The same, as it is set: 0 is the highest.
 char *mb_float32_precision(int *out) {
   return guarded([&] { *out = static_cast<int>(at::globalContext().float32MatmulPrecision()); });
+}
+
+// Whether convolutions of float32 on CUDA devices may be in TF32.
+char *mb_convolutions_in_tf32(bool *out) {
+  return guarded([&] { *out = at::globalContext().allowTF32CuDNN(at::Float32Op::CONV); });
 }
 
 // Whether operations whose results would differ from run to run are replaced, and fail where that can't be.
@@ -187,36 +187,40 @@ char *mb_set_deterministic(bool on) {
 }
 
 // The same, as it is set.
-bool mb_deterministic() { return at::globalContext().deterministicAlgorithms(); }
+char *mb_deterministic(bool *out) {
+  return guarded([&] { *out = at::globalContext().deterministicAlgorithms(); });
+}
 
 // Exchanges the numbers of threads that the calling thread's work is shared between: OpenMP's, which is that of
 // libtorch's pool and of oneDNN, and MKL's, where 0 is that of the whole program. Other threads keep theirs.
-void mb_swap_threads(int *openmp, int *mkl) {
-  // The first loop of a thread sets both to what the program has then: of libtorch's loops, and of those that are
-  // compiled here, each with a flag of its own. So let these be over.
-  at::get_num_threads();
-  at::internal::lazy_init_num_threads();
-  int before = omp_get_max_threads();
-  omp_set_num_threads(*openmp);
-  *openmp = before;
-  if (MKL_Set_Num_Threads_Local) *mkl = MKL_Set_Num_Threads_Local(*mkl);
+char *mb_swap_threads(int *openmp, int *mkl) {
+  return guarded([&] {
+    // The first loop of a thread sets both to what the program has then: of libtorch's loops, and of those that are
+    // compiled here, each with a flag of its own. So let these be over.
+    at::get_num_threads();
+    at::internal::lazy_init_num_threads();
+    int before = omp_get_max_threads();
+    omp_set_num_threads(*openmp);
+    *openmp = before;
+    if (MKL_Set_Num_Threads_Local) *mkl = MKL_Set_Num_Threads_Local(*mkl);
+  });
 }
 
 // The instructions that libtorch uses of this CPU, by its name for them, as a message.
 char *mb_cpu_capability(char **name) {
-  return guarded([&] { *name = strdup(at::get_cpu_capability().c_str()); });
+  return guarded([&] { *name = megabyte::message(at::get_cpu_capability().c_str()); });
 }
 
 // Ends the program at once: exit() would take down libraries that other threads are still in.
-void mb_exit_now(int code) { _exit(code); }
+void mb_exit_now(int code) noexcept { _exit(code); }
 
 // The version of libtorch.
-void mb_libtorch_version(unsigned char *version) {
+void mb_libtorch_version(unsigned char *version) noexcept {
   version[0] = TORCH_VERSION_MAJOR;
   version[1] = TORCH_VERSION_MINOR;
   version[2] = TORCH_VERSION_PATCH;
 }
 
 // Gives back a message made here.
-void mb_free(char *message) { free(message); }
+void mb_free(char *message) noexcept { megabyte::forget(message); }
 }

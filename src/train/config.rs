@@ -116,6 +116,10 @@ pub struct TrainConfig {
     /// Only operations that give the same bits each time: slower on CUDA, where the environment variable
     /// CUBLAS_WORKSPACE_CONFIG has to be `:4096:8` or `:16:8`. On a CPU a run repeats itself either way.
     pub deterministic: bool,
+    /// Attention of training steps by cuDNN, on CUDA devices whose libtorch takes it, in bfloat16: it may be faster over
+    /// long sequences. Only without `model.dropout`, whose share some of its kernels round to sixteenths, without
+    /// `model.latents`, whose sequences have many lengths, each to be prepared for, and without `deterministic`.
+    pub cudnn_attention: bool,
     /// Decides initial weights, data order and dropout.
     pub seed: u64,
     /// Steps between lines of metrics, 1 or more.
@@ -166,6 +170,7 @@ impl Default for TrainConfig {
             dtype: Dtype::Auto,
             float32_precision: Precision::Highest,
             deterministic: false,
+            cudnn_attention: false,
             seed: 0,
             log_every: 10,
             eval_every: 200,
@@ -233,6 +238,13 @@ impl TrainConfig {
         let known = sigma == 0.0 || sigma >= 2.0 && sigma.is_finite();
         check(known, "spike_sigma", format!("is {sigma}, allowed is 0 or at least 2"))?;
         check(self.log_every > 0, "log_every", "is 0, allowed is 1 or more")?;
+        for (in_the_way, needed) in [
+            (model.dropout > 0.0, "model.dropout = 0, of which its kernels drop another share"),
+            (model.latents > 0, "model.latents = 0, since it prepares for each length of a sequence"),
+            (self.deterministic, "train.deterministic = false"),
+        ] {
+            check(!(self.cudnn_attention && in_the_way), "cudnn_attention", format!("is true, which needs {needed}"))?;
+        }
         check(self.keep_checkpoints > 0, "keep_checkpoints", "is 0, allowed is 1 or more")?;
         let threads = self.loader_threads;
         check((1..=64).contains(&threads), "loader_threads", format!("is {threads}, allowed is 1 to 64"))?;

@@ -4,6 +4,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::built::Built;
 use super::memory::{self, Footprint};
+use super::numerics::CudnnAttention;
 use super::shortage::Part;
 use super::{numerics, shortage};
 use crate::config::RunConfig;
@@ -211,6 +212,7 @@ impl<'c> Trial<'c> {
         memory::release_cached(self.device)?;
         memory::reset_peak(self.device)?;
         let (model, train) = (&self.config.model, &self.config.train);
+        let _cudnn = CudnnAttention::begin(train, self.device)?;
         shortage::catch(|| {
             // Two passes: what the first one leaves of an allocator's order is there in the second.
             for _ in 0..2 {

@@ -3,7 +3,7 @@
 use tch::Device;
 
 use super::config::TrainConfig;
-use crate::native::numerics as native;
+use crate::native::{cuda, numerics as native};
 use crate::{Error, Result};
 
 /// What cuBLAS takes for sums whose order never changes.
@@ -22,6 +22,29 @@ pub(super) fn apply(config: &TrainConfig, device: Device) -> Result<()> {
     check(config, device)?;
     native::set_float32_precision(config.float32_precision as usize)?;
     native::set_deterministic(config.deterministic)
+}
+
+/// While it lives, attention on the device may be cuDNN's, where `train.cudnn_attention` asks for it: for training steps,
+/// whose shapes are always the same. Evaluations and samples are computed without it.
+pub(super) struct CudnnAttention {
+    _private: (),
+}
+
+impl CudnnAttention {
+    pub(super) fn begin(config: &TrainConfig, device: Device) -> Result<Option<Self>> {
+        if !config.cudnn_attention || !device.is_cuda() {
+            return Ok(None);
+        }
+        cuda::set_cudnn_attention(true)?;
+        Ok(Some(CudnnAttention { _private: () }))
+    }
+}
+
+impl Drop for CudnnAttention {
+    fn drop(&mut self) {
+        // What could be switched on can be switched off.
+        let _ = cuda::set_cudnn_attention(false);
+    }
 }
 
 fn check_workspace(variable: Option<&str>) -> Result<()> {
@@ -45,7 +68,15 @@ mod tests {
             let config = TrainConfig { float32_precision: precision, deterministic, ..TrainConfig::default() };
             apply(&config, Device::Cpu).unwrap();
             assert_eq!(native::float32_precision().unwrap(), precision as usize);
-            assert_eq!(native::deterministic(), deterministic);
+            assert_eq!(native::convolutions_in_tf32().unwrap(), precision != Precision::Highest);
+            assert_eq!(native::deterministic().unwrap(), deterministic);
+            // A model that is built for a CUDA device keeps it so, and switches cuDNN's attention off.
+            cuda::set_cudnn_attention(true).unwrap();
+            assert!(cuda::cudnn_attention().unwrap());
+            cuda::prepare().unwrap();
+            assert!(!cuda::cudnn_attention().unwrap());
+            assert_eq!(native::float32_precision().unwrap(), precision as usize);
+            assert_eq!(native::convolutions_in_tf32().unwrap(), precision != Precision::Highest);
         }
     }
 

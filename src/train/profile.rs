@@ -64,10 +64,10 @@ pub fn measure(trainer: &mut Trainer, stretch: u64, seconds: f64) -> Result<Prof
     }
     let mut clock =
         Clock { began: None, stretch, left: stretch, on: false, seconds, times: [(0, 0.0); 2], failed: None };
-    profile::take();
+    profile::take()?;
     let outcome = trainer.train(&mut clock);
     profile::record(false)?;
-    let rows = profile::take();
+    let rows = profile::take()?;
     outcome?;
     match clock.failed {
         Some(error) => Err(error),

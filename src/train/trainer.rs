@@ -18,6 +18,7 @@ use super::levels;
 use super::log::Log;
 use super::losses::Losses;
 use super::metrics::{Metric, Speed};
+use super::numerics::CudnnAttention;
 use super::observer::{Event, Observer, Outcome};
 use super::optimizer::Optimizer;
 use super::schedule::learning_rate;
@@ -303,6 +304,7 @@ impl Trainer {
         self.optimizer.zero_grad()?;
         let mut total = Tensor::zeros([], (Kind::Double, self.model.device()));
         let (kept, scale) = (self.config.train.memory(), 1.0 / symbols.max(1) as f64);
+        let cudnn = CudnnAttention::begin(&self.config.train, self.model.device())?;
         for batch in &batches {
             let nats = shortage::guard(Part::Step, &self.config, || {
                 let on_device = loss::to_device(batch, self.model.device())?;
@@ -310,6 +312,7 @@ impl Trainer {
             })?;
             let _ = total.g_add_(&nats);
         }
+        drop(cudnn);
         self.whole = false;
         let finite = shortage::guard(Part::Update, &self.config, || {
             let finite = self.optimizer.step(lr)?;

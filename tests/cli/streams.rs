@@ -108,10 +108,17 @@ fn results_and_progress_do_not_mix() {
     let Fixture { run, config, prepared, .. } = fixture::text();
     let folder = scratch("mixed");
     assert_eq!(run!("doctor", "--json").json()["libtorch"]["required"], "2.11.0");
-    for what in ["train", "generate", "data"] {
+    for what in ["train", "generate", "compress", "data"] {
         let measured = run!("bench", what, "--config", config, "--seconds", "0.1", "--json", "--device", "cpu").json();
-        assert!(measured["bytes_per_second"].as_f64().unwrap() > 0.0, "{measured}");
+        let rate = |of: &serde_json::Value| of["bytes_per_second"].as_f64().unwrap_or(0.0);
+        assert!(rate(&measured) > 0.0, "{measured}");
+        let in_both = matches!(what, "generate" | "compress");
+        assert_eq!(measured["other"]["dtype"] == "bfloat16" && rate(&measured["other"]) > 0.0, in_both, "{measured}");
+        assert_eq!(measured["memory"].is_u64(), what == "train", "{measured}");
     }
+    let one = run!("bench", "generate", "--config", config, "--seconds", "0.1", "--dtype", "bfloat16", "--json").json();
+    assert!(one["dtype"] == "bfloat16" && one["other"].is_null(), "{one}");
+    run!("bench", "train", "--dtype", "float32").fails(2, &["--dtype", "train.dtype"]);
     let trained =
         run!("train", "--config", config, "--data", prepared, "--out", folder.join("run"), "--device", "cpu").ok();
     assert_eq!(trained.stdout, "");

@@ -5,6 +5,8 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use tch::Tensor;
 
+use super::device::device;
+
 /// The paper's options with levels (unit, n_embd, n_layer, n_head), and no dropout.
 pub fn hierarchy(levels: &[(usize, usize, usize, usize)], context: usize) -> ModelConfig {
     let levels: Vec<LevelConfig> = levels
@@ -40,7 +42,7 @@ pub fn randomise(model: &Megabyte, seed: i64, std: f64) {
 pub fn random_symbols(config: &ModelConfig, rows: usize, length: usize, seed: u64) -> Tensor {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let drawn: Vec<i64> = (0..rows * length).map(|_| random.random_range(0..config.vocab as i64)).collect();
-    Tensor::from_slice(&drawn).view([rows as i64, length as i64])
+    Tensor::from_slice(&drawn).view([rows as i64, length as i64]).to_device(device())
 }
 
 /// The nats of all symbols (B, T) that one forward pass predicts, with the graph of all of it: the plain way, beside what

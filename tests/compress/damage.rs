@@ -100,9 +100,9 @@ fn other_files_are_no_archives() {
     }
     let (_, archive, _) = example(&codec);
     let mut newer = archive.clone();
-    newer[4] = 2;
+    newer[4] = 3;
     let error = decompress(&codec, &[&newer]).remove(0).unwrap_err().to_string();
-    assert!(error.contains("version 2") && error.contains("reads version 1"), "{error}");
+    assert!(error.contains("version 3") && error.contains("reads version 2"), "{error}");
     let error = decompress(&codec, &[&[&archive[..], b"xyz"].concat()]).remove(0).unwrap_err().to_string();
     assert!(error.contains("3 bytes follow its end"), "{error}");
 }

@@ -19,7 +19,7 @@ use megabyte::modality::{BytesLayout, Layout};
 use megabyte::model::{Megabyte, ModelConfig};
 use megabyte::progress::Quiet;
 use rand::{Rng, SeedableRng, rngs::ChaCha8Rng};
-use tch::{Device, Kind};
+use tch::Kind;
 
 /// Two small levels with patches of 4 and a context of 64.
 fn config() -> ModelConfig {
@@ -28,7 +28,7 @@ fn config() -> ModelConfig {
 
 /// A model whose predictions are sharp and wrong, by seed.
 fn model(config: &ModelConfig, seed: i64) -> Megabyte {
-    let mut model = Megabyte::new(config, Kind::Float, Device::Cpu, 0).unwrap();
+    let mut model = Megabyte::new(config, Kind::Float, common::device::device(), 0).unwrap();
     common::models::randomise(&model, seed, 0.3);
     model.freeze();
     model

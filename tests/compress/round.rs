@@ -123,7 +123,7 @@ fn bfloat16_and_float32_are_each_exact_and_told_apart() {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::Bytes(BytesLayout {});
     megabyte::model::folder::save(folder.path(), &layout, &model(&config(), 3)).unwrap();
-    let load = |kind| megabyte::density::archive::Codec::load(folder.path(), kind, tch::Device::Cpu).unwrap();
+    let load = |kind| megabyte::density::archive::Codec::load(folder.path(), kind, common::device::device()).unwrap();
     let (single, half) = (load(tch::Kind::Float), load(tch::Kind::BFloat16));
     let files = [random(700, 9)];
     let made = compress(&half, &files, options()).remove(0);

@@ -127,7 +127,7 @@ impl Codec {
         let coded = |parts: &Parts| if parts.container == Container::Stored { 0 } else { parts.content.len() };
         let windows = (options.block_bytes.min(MAX_BLOCK) / config.context).max(1);
         let all = parts.iter().map(|parts| coded(parts).div_ceil(config.context)).sum();
-        let lanes = options.lanes.unwrap_or_else(|| self.lanes_for(all, windows));
+        let lanes = options.lanes.map_or_else(|| self.lanes_for(all, windows), Ok)?;
         self.check_lanes(lanes)?;
         let coding = Coding { identity: self.identity(lanes)?, lanes, window: config.context, windows };
 
@@ -149,7 +149,7 @@ impl Codec {
             row += task.rows();
         }
         progress.start("compress", parts.iter().map(|parts| coded(parts) as u64).sum());
-        let mut tasks = run(&self.model, batches(tasks), self.threads_for(lanes, options.threads), progress)?;
+        let mut tasks = run(&self.model, batches(tasks), self.threads_for(lanes, options.threads)?, progress)?;
         tasks.sort_by_key(|task| task.owner);
 
         let mut blocks: Vec<Coded> = vec![Default::default(); files.len()];

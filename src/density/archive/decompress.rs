@@ -93,7 +93,7 @@ impl Codec {
         let bytes = |tasks: &Vec<Task>| tasks.iter().map(|task| task.content.len() as u64).sum::<u64>();
         progress.start(options.stage, by_lanes.values().map(bytes).sum());
         for (lanes, mut tasks) in by_lanes {
-            let threads = self.threads_for(lanes, options.threads);
+            let threads = self.threads_for(lanes, options.threads)?;
             tasks.sort_by_key(|task| std::cmp::Reverse(task.steps()));
             for task in run(&self.model, batches(tasks), threads, progress)? {
                 if let Ok(opened) = &mut opened[task.owner.0] {

@@ -119,23 +119,22 @@ pub(super) fn on_threads<T: Send>(
     work: impl Fn(&Megabyte) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
     let threads = if model.device() == Device::Cpu { threads.max(1) } else { 1 };
-    let results = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let start = |_| {
-            let twin = model.twin();
+            let twin = model.twin()?;
             let work = &work;
-            scope.spawn(move || {
-                let _one = OneThread::begin();
+            Ok(scope.spawn(move || {
+                let _one = OneThread::begin()?;
                 let _guard = tch::no_grad_guard();
                 work(&twin)
-            })
+            }))
         };
-        let handles: Vec<_> = (0..threads).map(start).collect();
+        let handles: Vec<_> = (0..threads).map(start).collect::<Result<_>>()?;
         let join = |handle: std::thread::ScopedJoinHandle<'_, Result<T>>| {
             handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
-        handles.into_iter().map(join).collect::<Vec<_>>()
-    });
-    results.into_iter().collect()
+        handles.into_iter().map(join).collect()
+    })
 }
 
 /// Codes batches of tasks, and gives the tasks back in any order.

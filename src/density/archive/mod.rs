@@ -28,6 +28,7 @@ use crate::modality::Layout;
 use crate::model::Megabyte;
 use crate::model::cache::LevelCache;
 use crate::model::folder;
+use crate::train::memory;
 use crate::{Error, Result};
 
 /// A model that encodes and decodes archives.
@@ -38,11 +39,11 @@ pub struct Codec {
     fingerprint: u64,
 }
 
-/// Rows of a batch that fill a CPU's core.
+/// Rows of a batch that fill a CPU's core, and those that hide what a step costs a GPU whatever its rows.
 pub const LANES: usize = 32;
-/// Memory for caches, in bytes: what is chosen for a batch, and what is allowed for all batches at once.
-const CACHES: usize = 512 << 20;
-const MAX_CACHES: usize = 8 << 30;
+const CUDA_LANES: usize = 1024;
+/// Bytes of caches that are chosen for a batch on a CPU, where every core has one.
+const CACHES: u64 = 512 << 20;
 
 impl Codec {
     /// Loads a model folder: matrix work in `kind` on `device`.
@@ -82,15 +83,18 @@ impl Codec {
 
     /// Rows of a batch for `windows` windows in all, `block` of them in a block: as many as keep a core busy and memory
     /// holds, of whole blocks where these are few, and no more than there are windows.
-    fn lanes_for(&self, windows: usize, block: usize) -> usize {
-        let many = if block < LANES { block * (LANES / block) } else { LANES };
-        let fit = CACHES / self.cache_bytes().max(1);
-        many.min(windows.next_power_of_two()).min(fit).max(1)
+    fn lanes_for(&self, windows: usize, block: usize) -> Result<usize> {
+        let on_cuda = self.model.device().is_cuda();
+        let full = if on_cuda { CUDA_LANES } else { LANES };
+        let many = if block < full { block * (full / block) } else { full };
+        let half = self.memory()? / 2;
+        let fit = self.fitting(if on_cuda { half } else { half.min(CACHES) });
+        Ok(many.min(windows.next_power_of_two()).min(fit).max(1))
     }
 
-    /// Refuses batches whose caches are beyond all memory.
+    /// Refuses batches whose caches are beyond the device's memory.
     fn check_lanes(&self, lanes: usize) -> Result<()> {
-        let most = (MAX_CACHES / self.cache_bytes().max(1)).clamp(1, header::MAX_LANES);
+        let most = self.fitting(self.memory()? / 5 * 4).clamp(1, header::MAX_LANES);
         if (1..=most).contains(&lanes) {
             return Ok(());
         }
@@ -98,9 +102,22 @@ impl Codec {
     }
 
     /// How many of `threads` have a batch of `lanes` rows at a time: as many as memory holds the caches of.
-    fn threads_for(&self, lanes: usize, threads: usize) -> usize {
-        let batch = lanes.saturating_mul(self.cache_bytes()).max(1);
-        threads.min((MAX_CACHES / batch).max(1))
+    fn threads_for(&self, lanes: usize, threads: usize) -> Result<usize> {
+        let rows = self.fitting(memory::available(self.model.device())? / 2);
+        Ok(threads.min(rows / lanes.max(1)).max(1))
+    }
+
+    /// Bytes that the device has; without end where the system does not say.
+    fn memory(&self) -> Result<u64> {
+        Ok(match memory::total(self.model.device())? {
+            0 => u64::MAX,
+            bytes => bytes,
+        })
+    }
+
+    /// Rows whose caches take so many bytes.
+    fn fitting(&self, bytes: u64) -> usize {
+        usize::try_from(bytes).unwrap_or(usize::MAX) / self.cache_bytes().max(1)
     }
 
     /// Bytes of the keys and values of one row.
