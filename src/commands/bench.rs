@@ -14,7 +14,7 @@ use megabyte::train::speed::{synchronize, utilization};
 use megabyte::train::{Choice, Dtype, Lap, Profile, Trainer, memory};
 use megabyte::{Error, RunConfig};
 use serde::Serialize;
-use tch::Device;
+use tch::{Device, Kind};
 
 use super::{device, output, pairs};
 use crate::cli::{BenchArgs, BenchWhat};
@@ -226,7 +226,7 @@ pub(super) fn steps(mut config: RunConfig, seconds: f64, device: Device) -> anyh
 
 /// Whole sequences of the context from an empty prompt, one at a time.
 fn generation(config: &RunConfig, seconds: f64, device: Device, dtype: Dtype) -> anyhow::Result<Measured> {
-    let mut model = Megabyte::new(&config.model, dtype.kind(), device, 0)?;
+    let mut model = Megabyte::new(&config.model, dtype.kind().unwrap_or(Kind::Float), device, 0)?;
     model.freeze();
     let length = config.model.context;
     let sample = SampleConfig { temperature: 1.0, ..SampleConfig::default() };
@@ -245,14 +245,14 @@ fn generation(config: &RunConfig, seconds: f64, device: Device, dtype: Dtype) ->
         seconds: elapsed,
         parameters: model.parameters().count(),
         device: device::name(device),
-        dtype: format!("{dtype:?}").to_lowercase(),
+        dtype: dtype.to_string(),
         ..Measured::default()
     })
 }
 
 /// Random bytes to an archive and back, full batches on every core.
 fn compression(config: &RunConfig, seconds: f64, device: Device, dtype: Dtype) -> anyhow::Result<Measured> {
-    let mut model = Megabyte::new(&config.model, dtype.kind(), device, 0)?;
+    let mut model = Megabyte::new(&config.model, dtype.kind().unwrap_or(Kind::Float), device, 0)?;
     model.freeze();
     let parameters = model.parameters().count();
     let codec = Codec::new(config.data.layout()?, model)?;
@@ -293,7 +293,7 @@ fn compression(config: &RunConfig, seconds: f64, device: Device, dtype: Dtype) -
         lanes,
         parameters,
         device: device::name(device),
-        dtype: format!("{dtype:?}").to_lowercase(),
+        dtype: dtype.to_string(),
         ..Measured::default()
     })
 }

@@ -9,7 +9,7 @@ use tch::{Device, Kind};
 
 use super::speed::{self, Rates, Work};
 use crate::config::RunConfig;
-use crate::native::device::cuda_capability;
+use crate::native::cuda;
 use crate::{Error, Result};
 
 /// How many times faster bfloat16 has to be than float32, which rounds less: more than two measurements differ by.
@@ -17,7 +17,7 @@ const MARGIN: f64 = 1.2;
 /// A type that was asked for and is so many times slower than the other is warned of.
 const SLOWER: f64 = 3.0;
 /// The first compute capability whose multiprocessors have bfloat16.
-const CAPABILITY: (i32, i32) = (8, 0);
+const CAPABILITY: (u32, u32) = (8, 0);
 
 /// The type of matrix work. Master weights, norms, softmax and loss are float32 always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -175,10 +175,10 @@ impl Choice {
 /// Why a device has no bfloat16, where it has none. What is not known speaks for none: then the rates decide.
 pub(super) fn without_bfloat16(device: Device) -> Option<String> {
     let Device::Cuda(index) = device else { return None };
-    lacks_bfloat16(cuda_capability(index).ok()?)
+    lacks_bfloat16(cuda::device(index).ok()?.capability)
 }
 
-fn lacks_bfloat16(capability: (i32, i32)) -> Option<String> {
+fn lacks_bfloat16(capability: (u32, u32)) -> Option<String> {
     let ((major, minor), (least, _)) = (capability, CAPABILITY);
     (capability < CAPABILITY)
         .then(|| format!("the device is of compute capability {major}.{minor}, and bfloat16 needs {least}.0"))

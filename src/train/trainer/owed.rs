@@ -48,12 +48,12 @@ impl Trainer {
             to.observer.event(Event::Note(&format!("no histograms at step {}: {error}", self.state.step)));
         }
         let progress = to.observer.progress();
-        let scored = shortage::guard(Part::Evaluation, &self.config, || self.score(&self.evaluated(), progress))?;
+        let scored = shortage::guard(Part::Evaluation, &self.config, || self.score(&self.evaluated()?, progress))?;
         let Some((parts, found)) = scored else {
             return Ok(None);
         };
         let raw = match &self.averages {
-            Some(_) => shortage::guard(Part::Evaluation, &self.config, || self.score(&self.model.twin(), progress))?,
+            Some(_) => shortage::guard(Part::Evaluation, &self.config, || self.score(&self.model.twin()?, progress))?,
             None => None,
         };
         // A model whose loss is NaN or infinite is never saved over one that was better.
@@ -88,7 +88,7 @@ impl Trainer {
 
     /// What is evaluated and sampled from: the averages of the weights, where there are any, or the weights; with matrices
     /// that are cast once, and not anew for every byte.
-    fn evaluated(&self) -> Megabyte {
+    fn evaluated(&self) -> Result<Megabyte> {
         match &self.averages {
             Some(averages) => {
                 self.model.frozen_with(averages.tensors().iter().map(tch::Tensor::shallow_clone).collect())
@@ -116,7 +116,7 @@ impl Trainer {
             (None, None) => self.config.model.context.min(1024),
         };
         let request = Request { prompt: Vec::new(), length, count: 2, sample: self.config.sample };
-        let sequences = shortage::catch(|| generate(&self.evaluated(), &request, progress))?;
+        let sequences = shortage::catch(|| generate(&self.evaluated()?, &request, progress))?;
         log.samples(self.state.step, &sequences, adapter.as_ref())
     }
 }
