@@ -220,7 +220,7 @@ fn lines(run: &DryRun, train: &TrainConfig) -> Vec<String> {
         bytes => format!(", and {} while a checkpoint is written", human(bytes)),
     };
     line("", format!("{} in all, measured{beside}; {} available", human(peak), human(available)));
-    line("type", run.choice.line());
+    line("type", run.choice.line("this model"));
     let share = match (run.mfu, run.matrix_flops) {
         (Some(mfu), Some(peak)) => {
             format!(", {:.1} % of the {} of {} matrix products", mfu * 100.0, gflops(peak), run.choice.dtype)
