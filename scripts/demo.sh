@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # The main job from nothing: obtain data, train three small models, measure them on held-out data, let them complete
 # held-out files, and write one page about it. What is there already is used again; what was interrupted goes on.
+# The trainings get what is left of the time, by what this machine reaches (scripts/plan.py).
 #
 #   DEMO="image text" scripts/demo.sh        only these
 #   DEMO_AUDIO=piano scripts/demo.sh         another data set card
+#   DEMO_MINUTES=30 scripts/demo.sh          minutes for all three; 12
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,6 +16,7 @@ declare -A card=([image]=${DEMO_IMAGE:-twemoji} [audio]=${DEMO_AUDIO:-asterisk} 
 declare -A eval_bytes=([image]=600000 [audio]=400000 [text]=300000)
 prompts=4 # held-out files to complete, for each modality
 count=3   # completions of each
+minutes=${DEMO_MINUTES:-12}
 
 # Ctrl-C reaches the program too, which saves and ends well; the script must not go on as if it were done.
 trap 'echo "stopped; make demo goes on from here" >&2; exit 130' INT TERM
@@ -66,26 +69,53 @@ context() { sed -n 's/^context *= *\([0-9_]*\).*/\1/p' "configs/small/$1.toml" |
 # Half of a picture is half of its file; of a recording or a text, half of what the model can look at.
 keep() { if [ "$1" = image ]; then echo 50%; else echo $(($(context "$1") / 2)); fi; }
 
-for m in $models; do
+state=runs/demo/.state
+mkdir -p "$state"
+is() { [ -e "$state/$m.$1" ] && [ "$(cat "$state/$m.$1")" = "$key" ]; }
+mark() { echo "$key" >"$state/$m.$1"; }
+# Sets what belongs to a model.
+select_model() {
+    m=$1
     config=configs/small/$m.toml
     run=runs/demo/$m
     data=data/demo/$m/${card[$m]}
-    state=runs/demo/.state
-    mkdir -p "$state"
     key=$(cat "$config" "datasets/${card[$m]}.toml" | sha256sum | cut -d' ' -f1)
-    is() { [ -e "$state/$m.$1" ] && [ "$(cat "$state/$m.$1")" = "$key" ]; }
-    mark() { echo "$key" >"$state/$m.$1"; }
+}
 
+is_trained() { is trained && [ -e "$run/checkpoints/best" ]; }
+is_under_way() { is begun && [ -e "$run/checkpoints/latest" ]; }
+
+unplanned=()
+for m in $models; do
+    select_model "$m"
     stage "$m: data (${card[$m]})"
     "$megabyte" download "${card[$m]}" --out "$data/files"
     if ! is prepared; then
         "$megabyte" prepare "$data/files" --config "$config" --out "$data/prepared" --force
         mark prepared
     fi
+    # A training that was planned keeps its plan, however often it is stopped.
+    if ! is_trained && ! is_under_way && ! { is planned && [ -e "$state/$m.plan" ]; }; then
+        unplanned+=("$m=${eval_bytes[$m]}")
+    fi
+done
 
-    if is trained && [ -e "$run/checkpoints/best" ]; then
+if [ ${#unplanned[@]} -gt 0 ]; then
+    stage "plan: what this machine reaches"
+    # Each model has a third of the time.
+    .venv/bin/python scripts/plan.py --megabyte "$megabyte" --out "$state" \
+        --seconds $((minutes * 60 * ${#unplanned[@]} / 3 - SECONDS)) "${unplanned[@]}"
+    for m in "${unplanned[@]%%=*}"; do
+        select_model "$m"
+        mark planned
+    done
+fi
+
+for m in $models; do
+    select_model "$m"
+    if is_trained; then
         stage "$m: trained already ($run)"
-    elif is begun && [ -e "$run/checkpoints/latest" ]; then
+    elif is_under_way; then
         stage "$m: training goes on where it stopped"
         "$megabyte" train --out "$run" --resume
         finished "$run"
@@ -94,8 +124,10 @@ for m in $models; do
         stage "$m: training ($config)"
         rm -f "$state/$m".{begun,trained,measured,completed}
         mkdir -p "$run"
+        settings=()
+        while IFS= read -r setting; do settings+=(--set "$setting"); done <"$state/$m.plan"
         mark begun
-        "$megabyte" train --config "$config" --data "$data/prepared" --out "$run" --force
+        "$megabyte" train --config "$config" --data "$data/prepared" --out "$run" --force "${settings[@]}"
         finished "$run"
         mark trained
     fi

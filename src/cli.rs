@@ -200,7 +200,7 @@ pub struct GenerateArgs {
     /// Only bytes at least this times as likely as the likeliest
     #[arg(long)]
     pub min_p: Option<f64>,
-    /// Same seed, same bytes
+    /// Same seed and same --dtype, same bytes
     #[arg(long)]
     pub seed: Option<u64>,
     /// The file to write, or with --count above 1 the folder

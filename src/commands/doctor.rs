@@ -275,7 +275,7 @@ fn lines(report: &Report) -> Vec<String> {
     if let Some(capability) = &cpu.capability {
         line("", &format!("libtorch uses {capability}"));
     }
-    line("type", &format!("{}, on {}", report.dtype.choice.line(), report.dtype.device));
+    line("type", &format!("{}, on {}", report.dtype.choice.line("a small model"), report.dtype.device));
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     let (total, available) = (gib(report.memory.total_bytes), gib(report.memory.available_bytes));
     line("memory", &format!("{total:.1} GiB, {available:.1} GiB available"));

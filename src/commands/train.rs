@@ -204,7 +204,7 @@ fn describe(trainer: &Trainer, config: &RunConfig, device: &str) {
         config.train.max_steps,
         config.train.dtype,
     ));
-    say(&format!("type      {}", trainer.choice().line()));
+    say(&format!("type      {}", trainer.choice().line("this model")));
 }
 
 /// A warning of a type that was asked for where the other one is far faster.

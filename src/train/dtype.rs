@@ -129,18 +129,14 @@ impl Choice {
         Choice { dtype, reason, rates }
     }
 
-    /// What is computed in, why, and the rates, in a line.
-    pub fn line(&self) -> String {
+    /// What is computed in, why, and the rates, in a line. `model` is whose products they are of, such as `this model`.
+    pub fn line(&self, model: &str) -> String {
         let half = match self.rates.bfloat16 {
             Some(rate) => format!("bfloat16 {}", gflops(rate)),
             None => "bfloat16 not measured".to_owned(),
         };
-        format!(
-            "{}: {} (matrix products of the model, on a CPU by one thread: float32 {}, {half})",
-            self.dtype,
-            self.reason,
-            gflops(self.rates.float32)
-        )
+        let (dtype, reason, single) = (self.dtype, &self.reason, gflops(self.rates.float32));
+        format!("{dtype}: {reason} (matrix products of {model}, on a CPU by one thread: float32 {single}, {half})")
     }
 
     /// The other type, and how many times faster it is, where the rates speak for it.
@@ -229,9 +225,9 @@ mod tests {
 
     #[test]
     fn a_choice_says_why_and_what_was_measured() {
-        let line = |asked, rates| Choice::of(asked, rates).line();
+        let line = |asked, rates| Choice::of(asked, rates).line("this model");
         let products =
-            "(matrix products of the model, on a CPU by one thread: float32 230 GFLOP/s, bfloat16 1000 GFLOP/s)";
+            "(matrix products of this model, on a CPU by one thread: float32 230 GFLOP/s, bfloat16 1000 GFLOP/s)";
         assert_eq!(
             line(Dtype::Auto, rates(230e9, Some(1000e9))),
             format!("bfloat16: 4.3 times as fast as float32 {products}")

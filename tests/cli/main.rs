@@ -9,6 +9,7 @@ mod configuration;
 mod damage;
 mod data;
 mod disk;
+mod dtype;
 mod eval;
 mod extends;
 mod fixture;

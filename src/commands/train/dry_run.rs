@@ -255,13 +255,7 @@ fn lines(run: &DryRun, train: &TrainConfig) -> Vec<String> {
     if let Some(peak) = run.memory.peak {
         line("", format!("{} measured, without a checkpoint that is written", human(peak)));
     }
-    let (Some(bytes_per_second), Some(seconds_per_step), Some(mfu), Some(matrix_flops), Some(seconds)) =
-        (run.bytes_per_second, run.seconds_per_step, run.mfu, run.matrix_flops, run.seconds)
-    else {
-        line("speed", "not measured: this run does not fit into the memory that is available".to_owned());
-        return lines;
-    };
-    line("type", run.choice.line());
+    line("type", run.choice.line("this model"));
     let (Some(bytes_per_second), Some(seconds_per_step), Some(seconds)) =
         (run.bytes_per_second, run.seconds_per_step, run.seconds)
     else {
