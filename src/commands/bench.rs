@@ -11,7 +11,7 @@ use megabyte::generate::{Request, SampleConfig, generate};
 use megabyte::model::Megabyte;
 use megabyte::progress::Quiet;
 use megabyte::train::speed::synchronize;
-use megabyte::train::{Lap, Profile, Trainer};
+use megabyte::train::{Lap, Profile, Trainer, memory};
 use megabyte::{Error, RunConfig};
 use serde::Serialize;
 use tch::{Device, Kind};
@@ -182,6 +182,7 @@ pub(super) fn steps(mut config: RunConfig, seconds: f64, device: Device) -> anyh
 
 /// Whole sequences of the context from an empty prompt, one at a time, in float32.
 fn generation(config: &RunConfig, seconds: f64, device: Device) -> anyhow::Result<Measured> {
+    memory::check_inference(&config.model, Kind::Float, device)?;
     let mut model = Megabyte::new(&config.model, Kind::Float, device, 0)?;
     model.freeze();
     let length = config.model.context;
@@ -208,6 +209,7 @@ fn generation(config: &RunConfig, seconds: f64, device: Device) -> anyhow::Resul
 
 /// Random bytes to an archive and back, in float32, full batches on every core.
 fn compression(config: &RunConfig, seconds: f64, device: Device) -> anyhow::Result<Measured> {
+    memory::check_inference(&config.model, Kind::Float, device)?;
     let mut model = Megabyte::new(&config.model, Kind::Float, device, 0)?;
     model.freeze();
     let parameters = model.parameters().count();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use megabyte::Result;
 use megabyte::model::Megabyte;
 use megabyte::model::folder::{self, ModelFile};
-use megabyte::train::Dtype;
+use megabyte::train::{Dtype, memory};
 use tch::{Device, Kind};
 
 use super::device;
@@ -23,11 +23,13 @@ pub struct Opened {
     pub device: Device,
 }
 
-/// Where a model is, and how it is to compute.
+/// Where a model is, and how it is to compute. Fails where there is too little memory for its weights.
 pub fn find(args: &ModelArgs) -> Result<(PathBuf, Kind, Device)> {
     let device = device::choose(args.device.as_deref())?;
     let kind = args.dtype.parse::<Dtype>()?.kind();
-    Ok((folder::resolve(&args.path)?, kind, device))
+    let place = folder::resolve(&args.path)?;
+    memory::check_inference(&ModelFile::read(&place)?.model, kind, device)?;
+    Ok((place, kind, device))
 }
 
 /// Finds a model and loads it.
