@@ -226,7 +226,9 @@ pub(super) fn steps(mut config: RunConfig, seconds: f64, device: Device) -> anyh
 
 /// Whole sequences of the context from an empty prompt, one at a time.
 fn generation(config: &RunConfig, seconds: f64, device: Device, dtype: Dtype) -> anyhow::Result<Measured> {
-    let mut model = Megabyte::new(&config.model, dtype.kind().unwrap_or(Kind::Float), device, 0)?;
+    let kind = dtype.kind().unwrap_or(Kind::Float);
+    memory::check_inference(&config.model, kind, device)?;
+    let mut model = Megabyte::new(&config.model, kind, device, 0)?;
     model.freeze();
     let length = config.model.context;
     let sample = SampleConfig { temperature: 1.0, ..SampleConfig::default() };
@@ -252,7 +254,9 @@ fn generation(config: &RunConfig, seconds: f64, device: Device, dtype: Dtype) ->
 
 /// Random bytes to an archive and back, full batches on every core.
 fn compression(config: &RunConfig, seconds: f64, device: Device, dtype: Dtype) -> anyhow::Result<Measured> {
-    let mut model = Megabyte::new(&config.model, dtype.kind().unwrap_or(Kind::Float), device, 0)?;
+    let kind = dtype.kind().unwrap_or(Kind::Float);
+    memory::check_inference(&config.model, kind, device)?;
+    let mut model = Megabyte::new(&config.model, kind, device, 0)?;
     model.freeze();
     let parameters = model.parameters().count();
     let codec = Codec::new(config.data.layout()?, model)?;

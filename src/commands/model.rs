@@ -6,7 +6,7 @@ use megabyte::Result;
 use megabyte::model::folder::{self, ModelFile};
 use megabyte::model::{Megabyte, ModelConfig};
 use megabyte::train::speed::Work;
-use megabyte::train::{Choice, Dtype};
+use megabyte::train::{Choice, Dtype, memory};
 use tch::{Device, Kind};
 
 use super::device;
@@ -45,20 +45,25 @@ impl Found {
 }
 
 /// Finds a model, and the type in which it is to do some work. `before` is the type of work that this call goes on with,
-/// where it does with any.
+/// where it does with any. Fails where there is too little memory for its weights.
 pub fn find(args: &ModelArgs, before: Option<Dtype>, work: impl FnOnce(&ModelConfig) -> Work) -> Result<Found> {
     let device = device::choose(args.device.as_deref())?;
     let asked: Dtype = args.dtype.parse()?;
     let place = folder::resolve(&args.path)?;
+    let config = ModelFile::read(&place)?.model;
     if let (Dtype::Auto, Some(dtype)) = (asked, before) {
-        return Ok(Found { place, device, dtype });
+        let found = Found { place, device, dtype };
+        memory::check_inference(&config, found.kind(), device)?;
+        return Ok(found);
     }
-    let choice = Choice::new(asked, &work(&ModelFile::read(&place)?.model), device)?;
+    let choice = Choice::new(asked, &work(&config), device)?;
     let warning = choice.warning(&format!("--dtype {asked}"), "leave out --dtype").filter(|_| asked != Dtype::Auto);
     if let Some(warning) = warning {
         say(&format!("warning: {warning}"));
     }
-    Ok(Found { place, device, dtype: choice.dtype })
+    let found = Found { place, device, dtype: choice.dtype };
+    memory::check_inference(&config, found.kind(), device)?;
+    Ok(found)
 }
 
 /// Finds a model and loads it.

@@ -10,11 +10,11 @@ use tch::{Device, Kind};
 
 use super::config::OptimizerKind;
 use super::dtype::Dtype;
-use crate::Result;
 use crate::config::RunConfig;
 use crate::data::Loader;
-use crate::model::Activations;
+use crate::model::{Activations, ModelConfig};
 use crate::native::memory as native;
+use crate::{Error, Result};
 
 /// Bytes used now; 0 where the system does not say.
 pub fn used(device: Device) -> Result<u64> {
@@ -105,6 +105,19 @@ pub struct Footprint {
     pub evaluation: u64,
     /// Batches that wait to be used: on the host.
     pub batches: u64,
+}
+
+/// Fails where there is too little memory for a model that is loaded or made for inference: its weights, and the copy of its
+/// matrices in another type.
+pub fn check_inference(config: &ModelConfig, kind: Kind, device: Device) -> Result<()> {
+    let frozen = Activations { config, rows: 1, kind, device }.frozen();
+    let needed = (4 * config.total_parameters()).saturating_add(frozen);
+    let available = available(device)?;
+    if needed <= available {
+        return Ok(());
+    }
+    let [needed, available] = [needed, available].map(human);
+    Err(Error::Memory(format!("the weights of this model need {needed} of memory, and {available} are available")))
 }
 
 /// What libtorch and its libraries take for themselves at first, about: code that is loaded as it is used, kernels that are
@@ -296,7 +309,7 @@ mod tests {
         let status = "VmPeak:\t 4000000 kB\nVmSize:\t 2000000 kB\nVmData:\t 1000000 kB\n";
         let left = |limits: &str| left_of_limits(limits, status).collect::<Vec<_>>();
         assert_eq!(left(limits), [6_442_450_944 - 2_000_000 * 1024]);
-        assert_eq!(left(&limits.replace("6442450944", "unlimited")), []);
+        assert!(left(&limits.replace("6442450944", "unlimited")).is_empty());
         let less = limits.replacen("unlimited            unlimited", "1000               unlimited", 1);
         assert_eq!(left(&less).last(), Some(&0));
     }
