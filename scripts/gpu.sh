@@ -3,17 +3,22 @@
 # it trains and generates beside PyTorch, and what happens where memory ends. Needs PyTorch 2.11, builds nothing, and
 # fetches nothing.
 #
-#     OUT=results scripts/gpu.sh [megabyte-….tar.gz megabyte-checks-….tar.gz]
+#     OUT=runs/gpu scripts/gpu.sh [megabyte-….tar.gz megabyte-checks-….tar.gz]
 #
 # Without arguments it takes the tarballs in dist/. Parts run in the order of what they are worth, each within a limit of its
 # own; what one has found is in $OUT at once: a line in summary.jsonl, and its output in one of a few .txt files. At the end
 # there is summary.md. It fails where a part failed.
 #
-#     DEVICE=cpu SIZE=tiny OUT=results scripts/gpu.sh …      a rehearsal: the same parts with a tiny model
+#     DEVICE=cpu SIZE=tiny OUT=/tmp/gpu scripts/gpu.sh …      a rehearsal: the same parts with a tiny model
+#
+# PATIENCE=5 makes all limits five times as long: on a machine that does other things besides.
 set -uo pipefail
 
-export OUT=${OUT:-results} DEVICE=${DEVICE:-cuda} SIZE=${SIZE:-full} PYTHON=${PYTHON:-python3}
-BUDGET=${BUDGET:-540} # seconds for everything
+export OUT=${OUT:-runs/gpu} DEVICE=${DEVICE:-cuda} SIZE=${SIZE:-full} PYTHON=${PYTHON:-python3}
+PATIENCE=${PATIENCE:-1}
+BUDGET=$((540 * PATIENCE)) # seconds for everything
+# Steps of a tiny model are too short to be shared.
+[ "$SIZE" = full ] || export OMP_NUM_THREADS=1
 self=$(readlink -f "$0")
 
 fail() {
@@ -120,7 +125,7 @@ shortage() {
     local file keys=(--set train.micro_batch=48)
     file=$(config paper)
     if [ "$SIZE" = tiny ]; then
-        sed -e 's/^n_embd.*/n_embd = 1048576/' -e 's/^n_layer.*/n_layer = 64/' "$file" >"$WORK/huge.toml"
+        sed -e 's/^n_embd.*/n_embd = 65536/' -e 's/^n_layer.*/n_layer = 64/' "$file" >"$WORK/huge.toml"
         file=$WORK/huge.toml keys=()
     fi
     megabyte bench train --device "$DEVICE" --config "$file" --seconds 1 "${keys[@]}" 2>"$WORK/shortage"
@@ -261,22 +266,26 @@ PROGRAM
 
 # Runs parts: the file of their output, the limit in seconds, their names.
 parts() {
-    local file=$OUT/$1.txt limit=$2 name left within began code
+    local file=$OUT/$1.txt limit=$(($2 * PATIENCE)) name left within began group code out=$WORK/out err=$WORK/err
     shift 2
     for name in "$@"; do
         left=$((BUDGET - (SECONDS - started)))
         within=$((limit < left ? limit : left))
-        : >"$WORK/out" && : >"$WORK/err"
+        rm -f "$out" "$err" && touch "$out" "$err"
         if [ "$within" -lt 5 ]; then
-            echo "skipped: no time was left of $BUDGET s" >"$WORK/out"
-            record "$name" 0 0 "$limit" "$WORK/out" "$WORK/err"
+            echo "skipped: no time was left of $BUDGET s" >"$out"
+            record "$name" 0 0 "$limit" "$out" "$err"
             continue
         fi
         began=$(date +%s%N)
-        timeout -k 3 "$within" bash "$self" part "$name" >"$WORK/out" 2>"$WORK/err" </dev/null
+        timeout -k 3 "$within" bash "$self" part "$name" >"$out" 2>"$err" </dev/null &
+        group=$!
+        wait "$group"
         code=$?
-        { echo "== $name" && cat "$WORK/out" "$WORK/err"; } >>"$file"
-        record "$name" "$code" $((($(date +%s%N) - began) / 1000000)) "$within" "$WORK/out" "$WORK/err"
+        # A program that was told to stop may still be saving what it has: the next part needs its memory.
+        kill -KILL -- "-$group" 2>/dev/null
+        { echo "== $name" && cat "$out" "$err"; } >>"$file"
+        record "$name" "$code" $((($(date +%s%N) - began) / 1000000)) "$within" "$out" "$err"
     done
 }
 

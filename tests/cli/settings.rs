@@ -55,6 +55,7 @@ fn values_out_of_range_name_the_dotted_key() {
         ("train.max_skipped=-1", "0 or more"),
         ("train.spike_sigma=1", "0 or at least 2"),
         ("train.freeze_levels=[2]", "levels 0 to 1"),
+        ("train.cudnn_attention=true", "needs model.dropout = 0"),
         ("train.seed=-1", "0 or more"),
         ("train.log_every=0", "1 or more"),
         ("train.log_every=-10", "1 or more"),
