@@ -6,7 +6,7 @@ pub mod models;
 
 // Each test program uses its own part.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use megabyte::modality::{Adapter, AudioFormat, AudioLayout, ImageLayout, Layout};
 
@@ -24,29 +24,6 @@ pub fn python() -> PathBuf {
     let python = root().join(".venv/bin/python");
     assert!(python.exists(), ".venv is absent: make setup creates it");
     python
-}
-
-/// A file or folder of the shared development data: `$MEGABYTE_SHARED`, else `shared` beside the repository. Prints
-/// what is skipped and gives `None` where it is absent.
-pub fn shared(path: impl AsRef<Path>) -> Option<PathBuf> {
-    let beside = || root().join("../shared");
-    let folder = std::env::var_os("MEGABYTE_SHARED").map_or_else(beside, PathBuf::from);
-    let path = folder.join(path);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: {} is absent (MEGABYTE_SHARED names the folder)", path.display());
-    None
-}
-
-/// Files below a shared folder, in the order of their names; none where it is absent.
-pub fn files(folder: &str) -> Vec<PathBuf> {
-    let Some(folder) = shared(folder) else { return Vec::new() };
-    let walk = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter();
-    walk.map(|entry| entry.unwrap())
-        .filter(|entry| entry.file_type().is_file())
-        .map(|entry| entry.into_path())
-        .collect()
 }
 
 /// The adapter of a valid layout.
