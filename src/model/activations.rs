@@ -377,7 +377,7 @@ mod tests {
         step();
         let training = count.take_peak() - 2 * model_itself;
         let _guard = tch::no_grad_guard();
-        let frozen = model.twin();
+        let frozen = model.twin().unwrap();
         drop(loss::each_nats(&frozen, &symbols).unwrap());
         [training, count.take_peak() - 2 * model_itself]
     }

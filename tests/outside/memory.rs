@@ -51,7 +51,7 @@ fn large() -> Result<RunConfig, Lack> {
 pub fn a_trial_has_the_averages_and_holds_the_levels_that_the_run_does() -> Done {
     let plain = large()?;
     let peak = |config: &RunConfig| fit::within(config, Device::Cpu, 1 << 40).unwrap().peak;
-    let least = |config: &RunConfig| Footprint::of(config).least(Device::Cpu);
+    let least = |config: &RunConfig| Footprint::of(config, Device::Cpu).least(Device::Cpu);
     let (mut averaged, mut held) = (plain.clone(), plain.clone());
     averaged.train.ema = 0.9;
     held.train.freeze_levels = vec![0];
@@ -76,7 +76,7 @@ pub fn saving_takes_one_copy_of_the_weights() -> Done {
     let before = memory::used(Device::Cpu).unwrap();
     folder::save(root.path(), &config.data.layout().unwrap(), &model).unwrap();
     let taken = memory::peak(Device::Cpu).unwrap() - before;
-    let weights = Footprint::of(&config).weights;
+    let weights = Footprint::of(&config, Device::Cpu).weights;
     assert!(taken < weights + weights / 2, "{taken} for weights of {weights}");
     Ok(())
 }
