@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use megabyte::native;
 use megabyte::train::memory;
 use serde::Serialize;
 use tch::Device;
@@ -24,6 +25,8 @@ struct Report {
     libtorch: Libtorch,
     cuda: Cuda,
     cpu: Cpu,
+    /// The instructions that the kernels for attention on the CPU use: none, avx2, avx512 or avx512_bf16.
+    attention_kernels: &'static str,
     memory: Memory,
     tools: Vec<Tool>,
     missing: Vec<Missing>,
@@ -95,6 +98,7 @@ fn examine() -> anyhow::Result<Report> {
         libtorch,
         cuda,
         cpu: cpu(),
+        attention_kernels: native::attention::level()?.name(),
         memory: memory()?,
         tools,
         missing,
@@ -251,6 +255,7 @@ fn lines(report: &Report) -> Vec<String> {
         yes(cpu.amx_bf16)
     );
     line("", &flags);
+    line("", &format!("attention kernels: {}", report.attention_kernels));
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     let (total, available) = (gib(report.memory.total_bytes), gib(report.memory.available_bytes));
     line("memory", &format!("{total:.1} GiB, {available:.1} GiB available"));

@@ -6,7 +6,7 @@ use crate::modality::Modality;
 use crate::{Error, Result};
 
 /// How an archive begins. The last of these bytes is the version.
-pub const MAGIC: [u8; 5] = [0x89, b'M', b'B', b'Z', 1];
+pub const MAGIC: [u8; 5] = [0x89, b'M', b'B', b'Z', 2];
 
 /// How a file follows from what is coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
