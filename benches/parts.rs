@@ -3,14 +3,16 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Instant;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group};
 use megabyte::data::{Dataset, LoaderConfig, Sampler};
 use megabyte::density::archive::{Codec, CompressOptions, DecompressOptions};
 use megabyte::generate::{Engine, SampleConfig, Sampler as Draw};
 use megabyte::modality::{AudioLayout, ImageLayout, Layout, TextLayout};
 use megabyte::model::{LevelConfig, Megabyte, ModelConfig};
 use megabyte::native;
+use megabyte::native::attention::{self, Dropout, Level, Sight};
 use megabyte::progress::Quiet;
 use tch::{Device, Kind, Tensor};
 
@@ -21,22 +23,64 @@ fn small() -> ModelConfig {
     ModelConfig { levels: vec![level(8, 256, 4, 4), level(1, 128, 2, 2)], ..defaults }
 }
 
-/// Attention of the finest level and of the level above it: ours beside libtorch's.
-fn attention(c: &mut Criterion) {
-    for shape @ [sequences, heads, units, width] in [[256, 2, 8, 64], [2, 4, 128, 64], [1, 8, 1024, 64]] {
-        let name = format!("attention of {sequences} x {heads} heads x {units} units x {width}, forward and backward");
-        let mut group = c.benchmark_group(name);
-        for kind in [Kind::BFloat16, Kind::Float] {
-            let [q, k, v] = [0; 3].map(|_| Tensor::randn(shape, (kind, Device::Cpu)).set_requires_grad(true));
-            group.bench_function(BenchmarkId::new("megabyte", format!("{kind:?}")), |b| {
-                b.iter(|| native::attention(&q, &k, &v, 1, None).expect("one shape").sum(Kind::Float).backward());
-            });
-            group.bench_function(BenchmarkId::new("libtorch", format!("{kind:?}")), |b| {
-                b.iter(|| {
-                    let out = Tensor::scaled_dot_product_attention(&q, &k, &v, None::<&Tensor>, 0.0, true, None, false);
-                    out.sum(Kind::Float).backward();
-                });
-            });
+/// Sequences, heads, units, features a head.
+const ATTENTION: [[i64; 4]; 7] = [
+    [256, 2, 4, 64],
+    [256, 2, 8, 64],
+    [128, 2, 16, 64],
+    [16, 4, 32, 64],
+    [16, 4, 64, 64],
+    [2, 4, 128, 64],
+    [1, 8, 1024, 64],
+];
+const ATTENTION_ROUNDS: usize = 30;
+
+/// Attention of the finest level, of the level above it, and of longer sequences: ours at every level of instructions
+/// that this CPU has, beside libtorch's; with weights dropped and without.
+fn attention_table() {
+    let levels = attention::levels().expect("the environment names a level");
+    println!("| sequences x heads x units x width | type | dropped | level | ours, us | libtorch, us | ratio |");
+    println!("|---|---|---:|---|---:|---:|---:|");
+    for shape in ATTENTION {
+        for kind in [Kind::Float, Kind::BFloat16] {
+            for share in [0.0, 0.1] {
+                let [q, k, v] = [0; 3].map(|_| Tensor::randn(shape, (kind, Device::Cpu)).set_requires_grad(true));
+                let gradient = Tensor::randn(shape, (kind, Device::Cpu));
+                let back = |out: Tensor| native::backward(&out, &gradient).expect("the gradient is like the output");
+                let ours = |level| {
+                    attention::limited_to(level, || {
+                        let dropout = Dropout::draw(share).expect("libtorch draws");
+                        back(attention::attend(&q, &k, &v, Sight::OWN, dropout).expect("it suits"));
+                    });
+                };
+                let theirs = || {
+                    back(Tensor::scaled_dot_product_attention(&q, &k, &v, None::<&Tensor>, share, true, None, false));
+                };
+                let suited: Vec<Level> = levels
+                    .iter()
+                    .copied()
+                    .filter(|&level| attention::limited_to(level, || attention::suits(&q, Sight::OWN)))
+                    .collect();
+                // The best of rounds in which each has its turn: what else the machine does meets all of them.
+                let mut best = vec![f64::INFINITY; suited.len() + 1];
+                for _ in 0..ATTENTION_ROUNDS {
+                    for (i, best) in best.iter_mut().enumerate() {
+                        let begin = Instant::now();
+                        suited.get(i).map_or_else(theirs, |&level| ours(level));
+                        *best = best.min(begin.elapsed().as_secs_f64() * 1e6);
+                    }
+                }
+                let theirs = best[suited.len()];
+                let name = shape.map(|size| size.to_string()).join(" x ");
+                for level in &levels {
+                    let at = suited.iter().position(|suits| suits == level);
+                    let (ours, ratio) = at.map_or_else(
+                        || ("libtorch's".to_owned(), String::new()),
+                        |i| (format!("{:.1}", best[i]), format!("{:.2}", theirs / best[i])),
+                    );
+                    println!("| {name} | {kind:?} | {share} | {level} | {ours} | {theirs:.1} | {ratio} |");
+                }
+            }
         }
     }
 }
@@ -113,6 +157,21 @@ fn archives(c: &mut Criterion) {
 criterion_group! {
     name = parts;
     config = Criterion::default().sample_size(20).measurement_time(std::time::Duration::from_secs(2));
-    targets = attention, decoding, batches, adapters, archives
+    targets = decoding, batches, adapters, archives
 }
-criterion_main!(parts);
+
+/// Whether the command line asks for this: `cargo bench -- attention`.
+fn asked_for(name: &str) -> bool {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let lists = arguments.iter().any(|argument| argument == "--list" || argument == "--test");
+    let mut filters = arguments.iter().filter(|argument| !argument.starts_with('-')).peekable();
+    !lists && (filters.peek().is_none() || filters.any(|filter| name.contains(filter.as_str())))
+}
+
+fn main() {
+    if asked_for("attention") {
+        attention_table();
+    }
+    parts();
+    Criterion::default().configure_from_args().final_summary();
+}

@@ -26,6 +26,8 @@ struct Report {
     cuda: Cuda,
     cpu: Cpu,
     dtype: Type,
+    /// The instructions that the kernels for attention on the CPU use: none, avx2, avx512 or avx512_bf16.
+    attention_kernels: &'static str,
     memory: Memory,
     tools: Vec<Tool>,
     missing: Vec<Missing>,
@@ -108,6 +110,7 @@ fn examine() -> anyhow::Result<Report> {
         cuda,
         cpu: cpu(),
         dtype: dtype()?,
+        attention_kernels: native::attention::level()?.name(),
         memory: memory()?,
         tools,
         missing,
@@ -275,6 +278,7 @@ fn lines(report: &Report) -> Vec<String> {
     if let Some(capability) = &cpu.capability {
         line("", &format!("libtorch uses {capability}"));
     }
+    line("", &format!("attention kernels: {}", report.attention_kernels));
     line("type", &format!("{}, on {}", report.dtype.choice.line("a small model"), report.dtype.device));
     let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
     let (total, available) = (gib(report.memory.total_bytes), gib(report.memory.available_bytes));

@@ -22,11 +22,14 @@ pub mod terminal;
 pub mod train;
 
 use crate::cli::Verb;
+use megabyte::native;
 use terminal::Terminal;
 
 /// Runs a verb.
 pub fn run(verb: Verb) -> anyhow::Result<()> {
     let terminal = Terminal::new();
+    // What the environment says of it is wrong now or never.
+    native::attention::level()?;
     match verb {
         Verb::Prepare(args) => prepare::run(args, &terminal),
         Verb::Inspect(args) => inspect::run(args, &terminal),

@@ -175,9 +175,8 @@ impl<'m> Engine<'m> {
 
     /// Begins level `l`'s next parent, with the output (rows, D) of the level above, where there is one.
     fn begin_parent(&mut self, l: usize, above: Option<&Tensor>) {
-        let level = self.model.level(l);
-        level.turn(&mut self.caches[l]);
-        self.from_parent[l] = above.and_then(|above| level.children(above));
+        self.caches[l].turn();
+        self.from_parent[l] = above.and_then(|above| self.model.level(l).children(above));
     }
 
     /// Symbols `from..to` of every row: (rows, to - from).

@@ -12,6 +12,7 @@ use super::layers::{Linear, Norm};
 use super::parameters::Parameters;
 use super::rotary::Rotary;
 use crate::native;
+use crate::native::attention::{Dropout, Sight};
 
 /// The units at or before a unit that it attends to.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +34,7 @@ pub struct Pass<'a> {
     pub rotary: Option<&'a Rotary>,
     /// Share that is dropped.
     pub dropout: f64,
-    /// Place of the first unit in its parent.
+    /// Place of the first unit: in its parent, or in its sequence where parents attend to the ones before them.
     pub start: i64,
     /// m: consecutive parents of a sequence in the batch. The first of them attends to none before it.
     pub parents: i64,
@@ -85,14 +86,7 @@ impl Attention {
     /// (S, n, D) to (S, q, D): the last q units ask, all n answer. With a cache they follow those that it holds.
     pub fn forward(&self, x: &Tensor, queries: i64, pass: &Pass<'_>, cache: Option<&mut KvCache>) -> Tensor {
         let (rows, n, width) = x.size3().expect("attention input is (S, n, D)");
-        let [mut q, raw_k, v] = self.heads(x, queries);
-        let mut k = raw_k.shallow_clone();
-        if let Some(rotary) = pass.rotary {
-            // The parent before has the first positions.
-            let start = pass.start + if let Reach::Before(before) = self.reach { before } else { 0 };
-            q = rotary.apply(&q, start + n - queries);
-            k = rotary.apply(&k, start);
-        }
+        let [q, k, v] = self.heads(x, queries, pass).map(|part| part.transpose(1, 2));
         let held = cache.and_then(|cache| {
             let seen = cache.seen();
             let held = cache.extend(&k, &v);
@@ -101,38 +95,25 @@ impl Attention {
         let attended = match (held, self.reach) {
             (Some((keys, values)), _) => self.after(&q, &keys, &values, pass),
             (None, Reach::Before(before)) if pass.parents > 1 => {
-                let [tail_k, tail_v] = [&raw_k, &v].map(|x| x.narrow(2, n - before, before));
-                let tail_k = pass.rotary.map_or_else(|| tail_k.shallow_clone(), |rotary| rotary.apply(&tail_k, 0));
-                if pass.dropout == 0.0 && native::suits_attention(&q, before, None) {
-                    let (keys, values) = (behind(&tail_k, &k, pass.parents), behind(&tail_v, &v, pass.parents));
-                    native::attention(&q, &keys, &values, pass.parents, None).expect("shapes that suit")
-                } else {
-                    let mask = pass.mask(|| Tensor::ones([n, before + n], (Kind::Bool, x.device())).tril(before));
-                    beside(&q, [&k, &v], [&tail_k, &tail_v], pass.parents, mask, pass.dropout)
-                }
+                let sight = Sight { before, parents: pass.parents, window: None };
+                attend([&q, &k, &v], sight, pass, || across([&q, &k, &v], before, pass))
             }
             (None, Reach::Window(window)) if n > window => {
-                if pass.dropout == 0.0 && native::suits_attention(&q, 0, Some(window)) {
-                    native::attention(&q, &k, &v, 1, Some(window)).expect("shapes that suit")
-                } else {
-                    windowed(&q, &k, &v, window, pass)
-                }
+                let sight = Sight { window: Some(window), ..Sight::OWN };
+                attend([&q, &k, &v], sight, pass, || windowed([&q, &k, &v], window, pass))
             }
             (None, _) if queries < n => {
                 let mask = Tensor::ones([queries, n], (Kind::Bool, x.device())).tril(n - queries);
                 sdpa(&q, &k, &v, Some(&mask), pass.dropout, false)
             }
-            (None, _) if pass.dropout == 0.0 && native::suits_attention(&q, 0, None) => {
-                native::attention(&q, &k, &v, 1, None).expect("queries, keys and values have one shape")
-            }
-            (None, _) => sdpa(&q, &k, &v, None, pass.dropout, n > 1),
+            (None, _) => attend([&q, &k, &v], Sight::OWN, pass, || sdpa(&q, &k, &v, None, pass.dropout, n > 1)),
         };
         // (S, H, q, E) -> (S, q, D)
         self.out.forward(&attended.transpose(1, 2).reshape([rows, queries, width]))
     }
 
-    /// Queries (S, H, q, E) of the last q units, keys and values (S, H, n, E) of all, without a copy.
-    fn heads(&self, x: &Tensor, queries: i64) -> [Tensor; 3] {
+    /// Queries (S, q, H, E) of the last q units, keys and values (S, n, H, E) of all, normed and turned to their places.
+    fn heads(&self, x: &Tensor, queries: i64, pass: &Pass<'_>) -> [Tensor; 3] {
         let (rows, n, width) = x.size3().expect("attention input is (S, n, D)");
         let split = |joined: Tensor, units: i64, parts: i64| {
             joined.view([rows, units, parts, self.n_head, width / self.n_head]).unbind(2)
@@ -145,10 +126,16 @@ impl Attention {
             parts.extend(split(self.qkv.forward_part(x, width, 2 * width), n, 2));
             parts
         };
-        let [mut q, mut k, v] = [0, 1, 2].map(|i| parts[i].transpose(1, 2));
+        let [mut q, mut k, v] = [0, 1, 2].map(|i| parts[i].shallow_clone());
         if let Some((q_norm, k_norm)) = &self.qk_norm {
             q = q_norm.forward(&q, x.kind());
             k = k_norm.forward(&k, x.kind());
+        }
+        if let Some(rotary) = pass.rotary {
+            // Who attends to the parent before needs places that go on from there: one turn then serves both.
+            let parents = if let Reach::Before(_) = self.reach { pass.parents } else { 1 };
+            q = rotary.apply(&q, pass.start + n - queries, parents);
+            k = rotary.apply(&k, pass.start, parents);
         }
         [q, k, v]
     }
@@ -174,49 +161,75 @@ impl Attention {
     }
 }
 
-/// `own` (S, H, n, E) behind the `tail` (S, H, r, E) of the row before it: (S, H, r + n, E). Each first of `parents`
-/// rows has none before it, and zeros that nothing may attend to.
-fn behind(tail: &Tensor, own: &Tensor, parents: i64) -> Tensor {
-    let (rows, heads, r, width) = tail.size4().expect("keys are (S, H, r, E)");
-    let tail = tail.reshape([-1, parents, heads, r, width]);
-    let moved = Tensor::cat(&[tail.narrow(1, 0, 1).zeros_like(), tail.narrow(1, 0, parents - 1)], 1);
-    Tensor::cat(&[moved.view([rows, heads, r, width]), own.shallow_clone()], 2)
+/// Attention of queries to keys and values, all (S, H, n, E), by this project's kernel where it suits, else by `others`.
+fn attend([q, k, v]: [&Tensor; 3], sight: Sight, pass: &Pass<'_>, others: impl FnOnce() -> Tensor) -> Tensor {
+    if !native::attention::suits(q, sight) {
+        return others();
+    }
+    let dropout = Dropout::draw(pass.dropout).expect("libtorch's generator gives numbers");
+    native::attention::attend(q, k, v, sight, dropout).expect("shapes that suit")
 }
 
-/// Attention of queries (S, H, n, E) to the own keys and values, alike, and to the tails (S, H, r, E) of the row before,
-/// which each first of `parents` rows does without. The `mask` (n, r + n) is that of the others.
-fn beside(q: &Tensor, own: [&Tensor; 2], tails: [&Tensor; 2], parents: i64, mask: &Tensor, dropout: f64) -> Tensor {
-    let (rows, heads, n, width) = q.size4().expect("queries are (S, H, n, E)");
-    let part = |x: &Tensor, from: i64, count: i64| {
-        let units = x.size()[2];
-        x.reshape([-1, parents, heads, units, width]).narrow(1, from, count).reshape([-1, heads, units, width])
-    };
-    let [first_k, first_v] = own.map(|own| part(own, 0, 1));
-    let first = sdpa(&part(q, 0, 1), &first_k, &first_v, None, dropout, true);
-    let joined = |i: usize| Tensor::cat(&[part(tails[i], 0, parents - 1), part(own[i], 1, parents - 1)], 2);
-    let others = sdpa(&part(q, 1, parents - 1), &joined(0), &joined(1), Some(mask), dropout, false);
-    let [first, others] = [first, others].map(|x| x.reshape([rows / parents, -1, heads, n, width]));
-    Tensor::cat(&[first, others], 1).view([rows, heads, n, width])
+/// Attention, all (S, H, n, E), to the own parent and the last `before` units of the one before it: of one sequence the
+/// parents are one row of units, each of which sees from its parent's first unit less `before` up to itself.
+fn across(qkv: [&Tensor; 3], before: i64, pass: &Pass<'_>) -> Tensor {
+    let (rows, heads, n, width) = qkv[0].size4().expect("queries are (S, H, n, E)");
+    // (S, H, n, E) -> (B, H, m n, E), where they stand
+    let [q, k, v] = qkv.map(|x| x.transpose(1, 2).reshape([-1, pass.parents * n, heads, width]).transpose(1, 2));
+    // A CUDA kernel takes a tile of queries for as long as one; a CPU computes what the mask hides.
+    let together = if q.device().is_cuda() { (CUDA_TILE / n).clamp(1, pass.parents) } else { 1 };
+    let length = together * n;
+    let mask = pass.mask(|| {
+        let options = (Kind::Int64, q.device());
+        let first = Tensor::arange(length, options).divide_scalar_mode(n, "floor") * n; // of the query's parent
+        let inside = Tensor::arange(before + length, options).ge_tensor(&first.unsqueeze(1));
+        inside.logical_and(&Tensor::ones([length, before + length], (Kind::Bool, q.device())).tril(before))
+    });
+    let out = in_stretches([&q, &k, &v], [length, before], mask, pass.dropout);
+    out.transpose(1, 2).reshape([rows, n, heads, width]).transpose(1, 2)
 }
 
 /// Attention to the last `window` units: in stretches of that many, each of which sees itself and the one before, so
 /// that time is n times the window.
-fn windowed(q: &Tensor, k: &Tensor, v: &Tensor, window: i64, pass: &Pass<'_>) -> Tensor {
-    let (rows, heads, n, width) = q.size4().expect("queries are (S, H, n, E)");
-    let stretches = (n + window - 1) / window;
-    // (S, H, n, E) -> (S s, H, w, E)
-    let split = |x: &Tensor| {
-        let padded = x.constant_pad_nd([0, 0, 0, stretches * window - n]);
-        let parts = padded.view([rows, heads, stretches, window, width]).transpose(1, 2);
-        parts.reshape([rows * stretches, heads, window, width])
-    };
-    let (q, k, v) = (split(q), split(k), split(v));
+fn windowed(qkv: [&Tensor; 3], window: i64, pass: &Pass<'_>) -> Tensor {
     // Unit j stands at key w + j and sees the w keys up to there.
-    let mask = pass.mask(|| Tensor::ones([window, 2 * window], (Kind::Bool, q.device())).tril(window).triu(1));
-    let out = beside(&q, [&k, &v], [&k, &v], stretches, mask, pass.dropout);
-    let joined = out.view([rows, stretches, heads, window, width]).transpose(1, 2);
-    joined.reshape([rows, heads, stretches * window, width]).narrow(2, 0, n)
+    let mask = pass.mask(|| Tensor::ones([window, 2 * window], (Kind::Bool, qkv[0].device())).tril(window).triu(1));
+    in_stretches(qkv, [window, window], mask, pass.dropout)
 }
+
+/// Attention of queries to keys and values, all (S, H, n, E), in stretches of `length` units, each of which sees itself
+/// and the last `tail` units of the one before as the `mask` (length, tail + length) says.
+fn in_stretches(qkv: [&Tensor; 3], [length, tail]: [i64; 2], mask: &Tensor, dropout: f64) -> Tensor {
+    let (rows, heads, n, width) = qkv[0].size4().expect("queries are (S, H, n, E)");
+    let stretches = (n + length - 1) / length;
+    let missing = stretches * length - n;
+    // (S, H, n, E) -> (S, s, H, length, E)
+    let [q, k, v] = qkv.map(|x| {
+        let whole = if missing > 0 { x.constant_pad_nd([0, 0, 0, missing]) } else { x.shallow_clone() };
+        whole.reshape([rows, heads, stretches, length, width]).transpose(1, 2)
+    });
+    let part = |x: &Tensor, from: i64, count: i64| {
+        let x = x.narrow(1, from, count);
+        x.reshape([-1, heads, x.size()[3], width])
+    };
+    // The first sees no other.
+    let [first_k, first_v] = [&k, &v].map(|x| part(x, 0, 1));
+    let first = sdpa(&part(&q, 0, 1), &first_k, &first_v, Some(&mask.narrow(1, tail, length)), dropout, false);
+    let mut parts = vec![first.reshape([rows, 1, heads, length, width])];
+    if stretches > 1 {
+        let joined = |x: &Tensor| {
+            let tails = part(&x.narrow(3, length - tail, tail), 0, stretches - 1);
+            Tensor::cat(&[tails, part(x, 1, stretches - 1)], 2)
+        };
+        let others = sdpa(&part(&q, 1, stretches - 1), &joined(&k), &joined(&v), Some(mask), dropout, false);
+        parts.push(others.reshape([rows, stretches - 1, heads, length, width]));
+    }
+    let joined = Tensor::cat(&parts, 1).transpose(1, 2);
+    joined.reshape([rows, heads, stretches * length, width]).narrow(2, 0, n)
+}
+
+/// Queries that libtorch's kernels on CUDA take together.
+const CUDA_TILE: i64 = 128;
 
 /// Rows that libtorch's kernels on CUDA take at once: a dimension of their grids has no more.
 const CUDA_ROWS: i64 = 65_535;

@@ -3,7 +3,6 @@
 use tch::{Device, Kind, Tensor};
 
 use super::config::ModelConfig;
-use super::rotary::Rotary;
 
 /// One block's keys and values: room for every unit of a parent, behind that for the last units of the parent before;
 /// or for twice the window, where units attend to no more than that.
@@ -85,15 +84,14 @@ impl KvCache {
     }
 
     /// Begins the next parent: of the one that ends here, its last units stay.
-    fn turn(&mut self, rotary: Option<&Rotary>) {
+    fn turn(&mut self) {
         let (r, units) = (self.room_before, self.len);
         if r > 0 {
             debug_assert!(units >= r, "a parent ends with all of its units");
             // The last r of a parent's units stand at places `units` to `units + r`, and go to 0 to r.
-            let keys = self.keys.narrow(2, units, r);
-            let keys = rotary.map_or_else(|| keys.copy(), |rotary| rotary.back(&keys, units));
-            self.keys.narrow(2, 0, r).copy_(&keys);
-            self.values.narrow(2, 0, r).copy_(&self.values.narrow(2, units, r).copy());
+            for held in [&self.keys, &self.values] {
+                held.narrow(2, 0, r).copy_(&held.narrow(2, units, r).copy());
+            }
             self.before = r;
         }
         self.len = 0;
@@ -123,6 +121,10 @@ pub struct LevelCache {
     pub blocks: Vec<KvCache>,
     /// Units of the current parent that were seen.
     pub len: i64,
+    /// Place of its first unit: 0, or that in the sequence where units attend to the parent before.
+    begin: i64,
+    /// Whether they do.
+    goes_on: bool,
 }
 
 impl LevelCache {
@@ -132,7 +134,7 @@ impl LevelCache {
         let before = config.reach_back(l) as i64;
         let [rows, heads, width] = [rows, level.n_head, level.n_embd / level.n_head].map(|size| size as i64);
         let block = |units| KvCache::new([rows, heads, units, width], before, level.window as i64, kind, device);
-        LevelCache { blocks: units(config, l).into_iter().map(block).collect(), len: 0 }
+        LevelCache { blocks: units(config, l).into_iter().map(block).collect(), len: 0, begin: 0, goes_on: before > 0 }
     }
 
     /// Bytes that a cache of level `l` takes for one sequence.
@@ -142,10 +144,15 @@ impl LevelCache {
         2 * level.n_embd * kind.elt_size_in_bytes() * rooms.sum::<usize>()
     }
 
+    /// Place of the next unit.
+    pub fn place(&self) -> i64 {
+        self.begin + self.len
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.blocks.iter_mut().for_each(KvCache::clear);
-        self.len = 0;
+        (self.len, self.begin) = (0, 0);
     }
 
     /// As if `len` units of a parent had been seen, and with `after` another parent before it.
@@ -155,8 +162,9 @@ impl LevelCache {
     }
 
     /// Begins the next parent of the sequence.
-    pub fn turn(&mut self, rotary: Option<&Rotary>) {
-        self.blocks.iter_mut().for_each(|block| block.turn(rotary));
+    pub fn turn(&mut self) {
+        self.blocks.iter_mut().for_each(KvCache::turn);
+        self.begin = if self.goes_on { self.place() } else { 0 };
         self.len = 0;
     }
 }

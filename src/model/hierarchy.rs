@@ -27,6 +27,7 @@ impl Megabyte {
     /// float64 where `kind` is.
     pub fn new(config: &ModelConfig, kind: Kind, device: Device, seed: u64) -> Result<Self> {
         config.validate()?;
+        crate::native::attention::level()?;
         tch::manual_seed(seed as i64);
         Self::build(config, kind, Parameters::new(device, master(kind)), device)
     }

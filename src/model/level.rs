@@ -127,7 +127,7 @@ impl Level {
     /// The same for one parent a sequence, whose units follow those that the cache holds. Where there are latents, the
     /// last `latents` units of the inputs are.
     pub fn forward_cached(&self, inputs: Tensor, kind: Kind, latents: i64, cache: &mut LevelCache) -> Tensor {
-        let (start, n) = (cache.len, inputs.size()[1]);
+        let (start, n) = (cache.place(), inputs.size()[1]);
         let mut x = inputs;
         for (block, cache) in self.blocks.iter().zip(&mut cache.blocks) {
             let units = x.size()[1];
@@ -141,11 +141,6 @@ impl Level {
     /// The byte table (V, D) of a level of single bytes, which is the output matrix where it is tied.
     pub fn byte_table(&self) -> Option<&Tensor> {
         self.byte_embedding.as_ref()
-    }
-
-    /// Begins the next parent in a cache of this level.
-    pub fn turn(&self, cache: &mut LevelCache) {
-        cache.turn(self.rotary.as_ref());
     }
 
     pub(super) fn freeze(&mut self, kind: Kind) {

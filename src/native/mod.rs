@@ -4,6 +4,7 @@
 //! call, and checks what the C++ side assumes about lengths before it crosses.
 #![allow(unsafe_code)]
 
+pub mod attention;
 pub(crate) mod coders;
 pub mod cuda;
 pub mod mapped;
@@ -44,15 +45,6 @@ unsafe extern "C" {
     ) -> *mut c_char;
     fn mb_lerp(tensors: *const *const C_tensor, targets: *const *const C_tensor, n: usize, weight: f64) -> *mut c_char;
     fn mb_clear_gradients(params: *const *const C_tensor, n: usize) -> *mut c_char;
-    fn mb_attention_suits(q: *const C_tensor, before: i64, window: i64, out: *mut bool) -> *mut c_char;
-    fn mb_attention(
-        q: *const C_tensor,
-        k: *const C_tensor,
-        v: *const C_tensor,
-        parents: i64,
-        window: i64,
-        out: *mut *mut C_tensor,
-    ) -> *mut c_char;
     fn mb_backward(tensor: *const C_tensor, gradient: *const C_tensor) -> *mut c_char;
     fn mb_keep_freed_memory();
     fn mb_swap_threads(openmp: *mut c_int, mkl: *mut c_int) -> *mut c_char;
@@ -204,28 +196,6 @@ pub fn libtorch_version() -> [u8; 3] {
 pub fn backward(tensor: &Tensor, gradient: &Tensor) -> Result<()> {
     // SAFETY: two live tensors; the shim keeps neither.
     check(unsafe { mb_backward(tensor.as_ptr(), gradient.as_ptr()) })
-}
-
-/// Whether [`attention`] takes queries (S, H, n, E) with `before` more keys: on the CPU, in a type and of a size for which
-/// it is faster than libtorch's.
-pub fn suits_attention(queries: &Tensor, before: i64, window: Option<i64>) -> bool {
-    let mut suits = false;
-    // SAFETY: a live tensor, which the shim only asks for its shape and type; it writes one flag.
-    let asked = unsafe { mb_attention_suits(queries.as_ptr(), before, window.unwrap_or(i64::MAX), &mut suits) };
-    // Of a tensor that can't be asked, libtorch's own attention says what is wrong.
-    check(asked).is_ok() && suits
-}
-
-/// Causal attention of queries (S, H, n, E) to keys and values (S, H, r + n, E), differentiable: query i attends to the
-/// last `window` keys up to r + i, but not to the first r in every first of `parents` rows.
-pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor, parents: i64, window: Option<i64>) -> Result<Tensor> {
-    let mut out = std::ptr::null_mut();
-    let window = window.unwrap_or(i64::MAX);
-    // SAFETY: three live tensors; where there is no message, `out` is a new tensor that is ours to drop.
-    unsafe {
-        check(mb_attention(q.as_ptr(), k.as_ptr(), v.as_ptr(), parents, window, &mut out))?;
-        Ok(Tensor::from_ptr(out))
-    }
 }
 
 fn pointers(tensors: &[Tensor]) -> Vec<*const C_tensor> {
