@@ -7,25 +7,30 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 CARGO ?= cargo
-READY := .venv/.ready
+# Of a wheel that was asked for, or of any.
+READY := .venv/.ready$(TORCH:%=-%)
 EXAMPLES := $(basename $(notdir $(wildcard examples/*.rs)))
 FUZZ := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
 FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build test examples docs lint demo bench ablations long density fuzz dist clean
+.PHONY: help setup build test test-all examples docs lint demo bench ablations long density fuzz dist clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-setup: $(READY) ## libtorch 2.11.0 from the PyTorch wheel, in .venv; once
+setup: $(READY) ## libtorch 2.11.0 from the PyTorch wheel, in .venv; once; TORCH=cpu takes the wheel without CUDA, from TORCH_INDEX=URL
 $(READY): requirements.txt scripts/setup.sh
-	PYTHON="$(PYTHON)" CARGO="$(CARGO)" scripts/setup.sh
-	touch $@
+	PYTHON="$(PYTHON)" CARGO="$(CARGO)" TORCH="$(TORCH)" TORCH_INDEX="$(TORCH_INDEX)" scripts/setup.sh
+	touch .venv/.ready $@
 
 build: setup ## target/release/megabyte
 	$(CARGO) build --release
 
-test: setup ## every test, the documentation's examples, and the programs in examples/
+test: setup ## all tests but the slow ones, the documentation's examples, and the programs in examples/; minutes
+	$(CARGO) test --release -- --skip slow::
+	$(MAKE) examples
+
+test-all: setup ## the same with the slow tests: kills, full disks, limits of memory, long runs
 	$(CARGO) test --release
 	$(MAKE) examples
 
@@ -71,7 +76,7 @@ fuzz: build ## hostile files to everything that reads, FUZZ_SECONDS (60) a targe
 	$(CARGO) +nightly fuzz run -O --sanitizer none "$$target" -- -max_total_time=$(FUZZ_SECONDS) \
 	-timeout=10 -rss_limit_mb=1536 -max_len=65536; done
 
-dist: build ## dist/megabyte-VERSION-linux-x86_64.tar.gz, for machines with PyTorch 2.11 and no Rust
+dist: build ## dist/megabyte-VERSION-linux-ARCHITECTURE.tar.gz, for machines with PyTorch 2.11 and no Rust
 	scripts/dist.sh
 
 clean: ## remove what was built; .venv, data/ and runs/ stay

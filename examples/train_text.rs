@@ -25,6 +25,7 @@ max_steps = 150
 bytes_per_step = 2048
 lr = 3e-3
 warmup_steps = 20
+dtype = "float32"
 log_every = 50
 "#;
 

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-name=megabyte-$version-linux-x86_64
+name=megabyte-$version-linux-$(uname -m)
 limit=$((20 * 1000 * 1000))
 
 mkdir -p dist

@@ -1,11 +1,26 @@
 #!/usr/bin/env bash
 # Installs the PyTorch wheel, which holds libtorch, into .venv, and lays the link .libtorch that the build looks for.
+# TORCH=cpu takes the wheel without CUDA, from the package index TORCH_INDEX or one that pip is configured with.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}
 cargo=${CARGO:-cargo}
 missing=()
+
+case $(uname -sm) in
+    "Linux x86_64" | "Linux aarch64") ;;
+    Darwin*) echo "macOS is not supported: this needs Linux on x86-64 or aarch64, of which a container will do" >&2; exit 1 ;;
+    *) echo "$(uname -sm) is not supported: this needs Linux on x86-64 or aarch64" >&2; exit 1 ;;
+esac
+case ${TORCH:-} in
+    "" | cpu) ;;
+    *) echo "TORCH is \"$TORCH\": it is \"cpu\", for the wheel without CUDA, or not set" >&2; exit 1 ;;
+esac
+if [ -n "${TORCH_INDEX:-}" ] && [ "${TORCH:-}" != cpu ]; then
+    echo "TORCH_INDEX names where the wheel without CUDA is, which TORCH=cpu asks for: set both or neither" >&2
+    exit 1
+fi
 
 lacks() { # what, and the command that gets it
     missing+=("$1"$'\n'"    $2")
@@ -28,9 +43,6 @@ else
         lacks "cargo $needed or newer ($found is too old)" "rustup update"
     fi
 fi
-if [ "$(uname -sm)" != "Linux x86_64" ]; then
-    echo "note: only Linux on x86-64 has been tried; this is $(uname -sm)" >&2
-fi
 if [ ${#missing[@]} -gt 0 ]; then
     echo "missing:" >&2
     printf '  %s\n' "${missing[@]}" >&2
@@ -41,11 +53,31 @@ if [ -e .libtorch ] && [ ! -L .libtorch ]; then
     exit 1
 fi
 
-[ -x .venv/bin/python ] || "$python" -m venv .venv
-.venv/bin/python -m pip install --disable-pip-version-check --requirement requirements.txt
+# The version that torch/version.py names, such as 2.11.0+cu130: importing torch would take seconds.
+version() {
+    [ ! -e .libtorch/version.py ] || sed -n "s/^__version__ = '\(.*\)'/\1/p" .libtorch/version.py
+}
+before=$(version)
 
-# Without importing torch, which takes seconds.
+[ -x .venv/bin/python ] || "$python" -m venv .venv
+pip=(.venv/bin/python -m pip install --disable-pip-version-check)
+if [ "${TORCH:-}" = cpu ]; then
+    wheel=$(sed -n 's/^\(torch==.*\)/\1+cpu/p' requirements.txt)
+    "${pip[@]}" "$wheel" ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} || {
+        echo "$wheel was not found: TORCH_INDEX=URL names a package index that has it; without TORCH=cpu the wheel with CUDA is taken" >&2
+        exit 1
+    }
+elif [ -z "$before" ] && [ ! -e /dev/nvidiactl ] && [ ! -e /dev/dxg ]; then
+    echo "note: no NVIDIA GPU is seen here, and the wheel with CUDA is gigabytes; TORCH=cpu takes the one without" >&2
+fi
+"${pip[@]}" --requirement requirements.txt
+
 torch=$(.venv/bin/python -c 'import importlib.util, os; print(os.path.dirname(importlib.util.find_spec("torch").origin))')
 [ -e "$torch/lib/libtorch_cpu.so" ] || { echo "$torch has no lib/libtorch_cpu.so: remove .venv and try again" >&2; exit 1; }
 ln -sfn "${torch#"$PWD/"}" .libtorch
-echo "libtorch: $(readlink .libtorch)"
+found=$(version)
+# Which libraries there are to link with was decided when torch-sys was built.
+if [ -n "$before" ] && [ "$before" != "$found" ]; then
+    "$cargo" clean --release --package torch-sys --package megabyte
+fi
+echo "libtorch $found: $(readlink .libtorch)"

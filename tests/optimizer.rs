@@ -121,7 +121,8 @@ fn compare(config: &TrainConfig, steps: i32, bound: f64, restarts: bool) {
 
 #[test]
 fn adamw_equals_plain_arithmetic() {
-    compare(&TrainConfig { lr: 1e-2, weight_decay: 0.1, clip: 0.5, ..TrainConfig::default() }, 100, 1e-6, false);
+    let dtype = Dtype::Float32;
+    compare(&TrainConfig { dtype, lr: 1e-2, weight_decay: 0.1, clip: 0.5, ..TrainConfig::default() }, 100, 1e-6, false);
 }
 
 #[test]
@@ -145,7 +146,9 @@ fn python() -> std::path::PathBuf {
 #[test]
 fn muon_equals_that_of_pytorch() {
     const STEPS: u64 = 5;
-    let config = TrainConfig { optimizer: OptimizerKind::Muon, lr: 1e-2, clip: 0.5, ..TrainConfig::default() };
+    // The products are in this type, as in the reference.
+    let dtype = Dtype::Bfloat16;
+    let config = TrainConfig { optimizer: OptimizerKind::Muon, dtype, lr: 1e-2, clip: 0.5, ..TrainConfig::default() };
     let folder = tempfile::tempdir().unwrap();
     let model = model();
     let mut optimizer = Optimizer::new(&model, &config);
@@ -175,7 +178,7 @@ fn muon_equals_that_of_pytorch() {
 #[test]
 fn a_gradient_that_is_not_finite_changes_nothing() {
     for optimizer in [OptimizerKind::AdamW, OptimizerKind::Muon] {
-        let config = TrainConfig { optimizer, ..TrainConfig::default() };
+        let config = TrainConfig { optimizer, dtype: Dtype::Float32, ..TrainConfig::default() };
         let model = model();
         let mut optimizer = Optimizer::new(&model, &config);
         let symbols = random_symbols(model.config(), 1, 16, 5);

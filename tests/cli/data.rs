@@ -138,39 +138,43 @@ fn examples_are_decoded_back() {
     assert_eq!((sheet.width(), sheet.height()), (10, 4));
 }
 
-#[test]
-fn killed_work_is_taken_up_again() {
-    let folder = scratch("killed-prepare");
-    let (files, whole, out) = (folder.join("files"), folder.join("whole"), folder.join("out"));
-    for i in 0..600 {
-        write(&files, &format!("{i:03}.txt"), words(i % 450, 3000));
+/// Many programs, one after another.
+mod slow {
+    use super::*;
+
+    #[test]
+    fn killed_work_is_taken_up_again() {
+        let folder = scratch("killed-prepare");
+        let (files, whole, out) = (folder.join("files"), folder.join("whole"), folder.join("out"));
+        for i in 0..600 {
+            write(&files, &format!("{i:03}.txt"), words(i % 450, 3000));
+        }
+        write(&files, "long.txt", words(7, 5_000_000));
+        run!("prepare", files, "--modality", "text", "--out", whole).ok();
+        for wait in [0, 150, 300, 400, 450, 500, 550, 600, 700] {
+            let mut child = Command::new(env!("CARGO_BIN_EXE_megabyte"))
+                .arg("prepare")
+                .arg(&files)
+                .args(["--modality", "text", "--out"])
+                .arg(&out)
+                .envs(environment())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            std::thread::sleep(Duration::from_millis(wait));
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        run!("prepare", files, "--modality", "text", "--out", out).ok();
+        assert_eq!(content(&out), content(&whole));
+        let rest: Vec<_> = fs::read_dir(&out)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".tmp") || name == "preparing.json")
+            .collect();
+        assert!(rest.is_empty(), "{rest:?}");
     }
-    write(&files, "long.txt", words(7, 5_000_000));
-    run!("prepare", files, "--modality", "text", "--out", whole).ok();
-    let program = assert_cmd::cargo::cargo_bin!("megabyte");
-    for wait in [0, 150, 300, 400, 450, 500, 550, 600, 700] {
-        let mut child = Command::new(program)
-            .arg("prepare")
-            .arg(&files)
-            .args(["--modality", "text", "--out"])
-            .arg(&out)
-            .envs(environment())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(wait));
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-    run!("prepare", files, "--modality", "text", "--out", out).ok();
-    assert_eq!(content(&out), content(&whole));
-    let rest: Vec<_> = fs::read_dir(&out)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(".tmp") || name == "preparing.json")
-        .collect();
-    assert!(rest.is_empty(), "{rest:?}");
 }
 
 /// Names and bytes of all items.

@@ -22,7 +22,7 @@ pub struct Fixture {
 }
 
 static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli");
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(env!("CARGO_CRATE_NAME"));
     if root.exists() {
         fs::remove_dir_all(&root).unwrap();
     }

@@ -29,7 +29,7 @@ fn a_prompt_comes_from_a_file_or_standard_input() {
     run!("generate", "--model", run, "--prompt", prompt, "--out", a, "--device", "cpu").ok();
     let mut piped = command();
     piped.args(["generate", "--prompt", "-", "--device", "cpu", "--model"]).arg(run).arg("--out").arg(&b);
-    Outcome::of(piped.write_stdin(text)).ok();
+    Outcome::given(text, &mut piped).ok();
     let made = fs::read(a).unwrap();
     assert!(made.starts_with(text.as_bytes()));
     assert_eq!(made, fs::read(b).unwrap());

@@ -46,14 +46,19 @@ fn is_half_written(run: &Path) -> bool {
     })
 }
 
-#[test]
-fn a_run_killed_at_any_moment_is_what_it_would_have_been() {
-    killed("kills", KILLS, &["train.max_steps=700", "train.log_every=3"]);
-}
+/// Many programs, one after another.
+mod slow {
+    use super::*;
 
-#[test]
-fn so_is_one_with_muon_and_averages() {
-    killed("kills-muon", 8, &["train.max_steps=300", "train.log_every=3", "train.optimizer=muon", "train.ema=0.9"]);
+    #[test]
+    fn a_run_killed_at_any_moment_is_what_it_would_have_been() {
+        killed("kills", KILLS, &["train.max_steps=700", "train.log_every=3"]);
+    }
+
+    #[test]
+    fn so_is_one_with_muon_and_averages() {
+        killed("kills-muon", 8, &["train.max_steps=300", "train.log_every=3", "train.optimizer=muon", "train.ema=0.9"]);
+    }
 }
 
 fn killed(name: &str, kills: usize, settings: &[&str]) {

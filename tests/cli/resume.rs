@@ -96,44 +96,49 @@ fn a_run_stopped_by_a_signal_goes_on_as_if_it_never_was() {
     }
 }
 
-/// Steps of seconds, so that a second signal comes in the same one.
-#[test]
-fn a_second_signal_ends_a_run_at_once_and_costs_the_steps_since_the_checkpoint() {
-    let fixture = fixture::text();
-    let folder = scratch("twice");
-    let long = |out: &Path| {
-        let mut program = begin(fixture, out);
-        for setting in ["max_steps=3", "log_every=1", "checkpoint_every=1", "micro_batch=256", "bytes_per_step=1048576"]
-        {
-            program.args(["--set", &format!("train.{setting}")]);
-        }
-        program
-    };
-    let whole = folder.join("whole");
-    assert!(long(&whole).status().unwrap().success());
-    // Two at a time are one request, as `timeout` sends them: the step is finished and saved.
-    let parts = folder.join("parts");
-    let mut child = long(&parts).spawn().unwrap();
-    wait_until(&mut child, || lines(&parts) >= 1);
-    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    for signal in ["TERM", "HUP"] {
-        send(signal, &child);
-    }
-    assert!(said.any(|line| line.contains("stopped and saved at step 2")));
-    assert_eq!(child.wait().unwrap().code(), Some(0));
+mod slow {
+    use super::*;
 
-    let mut child = resume(&parts).spawn().unwrap();
-    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
-    assert!(said.any(|line| line.contains("goes on   from step 2, ")));
-    sleep(Duration::from_millis(100));
-    send("TERM", &child);
-    assert!(said.any(|line| line.contains("once more, after a second, exits at once")));
-    sleep(Duration::from_millis(1100));
-    send("INT", &child);
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert_eq!(state(&parts)["step"], 2, "nothing was saved any more");
-    run!("train", "--out", parts, "--resume", "--device", "cpu").ok();
-    same(&whole, &parts);
+    /// Steps of seconds, so that a second signal comes in the same one.
+    #[test]
+    fn a_second_signal_ends_a_run_at_once_and_costs_the_steps_since_the_checkpoint() {
+        let fixture = fixture::text();
+        let folder = scratch("twice");
+        let long = |out: &Path| {
+            let mut program = begin(fixture, out);
+            for setting in
+                ["max_steps=3", "log_every=1", "checkpoint_every=1", "micro_batch=256", "bytes_per_step=1048576"]
+            {
+                program.args(["--set", &format!("train.{setting}")]);
+            }
+            program
+        };
+        let whole = folder.join("whole");
+        assert!(long(&whole).status().unwrap().success());
+        // Two at a time are one request, as `timeout` sends them: the step is finished and saved.
+        let parts = folder.join("parts");
+        let mut child = long(&parts).spawn().unwrap();
+        wait_until(&mut child, || lines(&parts) >= 1);
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        for signal in ["TERM", "HUP"] {
+            send(signal, &child);
+        }
+        assert!(said.any(|line| line.contains("stopped and saved at step 2")));
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+
+        let mut child = resume(&parts).spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(said.any(|line| line.contains("goes on   from step 2, ")));
+        sleep(Duration::from_millis(100));
+        send("TERM", &child);
+        assert!(said.any(|line| line.contains("once more, after a second, exits at once")));
+        sleep(Duration::from_millis(1100));
+        send("INT", &child);
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert_eq!(state(&parts)["step"], 2, "nothing was saved any more");
+        run!("train", "--out", parts, "--resume", "--device", "cpu").ok();
+        same(&whole, &parts);
+    }
 }
 
 fn resume(out: &Path) -> Command {

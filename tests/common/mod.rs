@@ -5,32 +5,7 @@ pub mod models;
 
 // Each test program uses its own part.
 
-use std::path::{Path, PathBuf};
-
 use megabyte::modality::{Adapter, AudioFormat, AudioLayout, ImageLayout, Layout};
-
-/// A file or folder of the shared development data: `$MEGABYTE_SHARED`, else `shared` beside the repository. Prints
-/// what is skipped and gives `None` where it is absent.
-pub fn shared(path: impl AsRef<Path>) -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let folder = std::env::var_os("MEGABYTE_SHARED").map_or_else(beside, PathBuf::from);
-    let path = folder.join(path);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: {} is absent (MEGABYTE_SHARED names the folder)", path.display());
-    None
-}
-
-/// Files below a shared folder, in the order of their names; none where it is absent.
-pub fn files(folder: &str) -> Vec<PathBuf> {
-    let Some(folder) = shared(folder) else { return Vec::new() };
-    let walk = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter();
-    walk.map(|entry| entry.unwrap())
-        .filter(|entry| entry.file_type().is_file())
-        .map(|entry| entry.into_path())
-        .collect()
-}
 
 /// The adapter of a valid layout.
 pub fn image(layout: ImageLayout) -> Box<dyn Adapter> {

@@ -1,7 +1,7 @@
 //! The verbs from outside.
 
 use std::path::Path;
-use std::time::Duration;
+use std::process::Command;
 
 use megabyte::modality::{Layout, TextLayout};
 use megabyte::model::folder;
@@ -11,9 +11,9 @@ use super::{config, containers, model, random};
 
 /// How a call ended: exit code, standard output, standard error.
 fn run(arguments: &[&dyn AsRef<std::ffi::OsStr>]) -> (i32, String, String) {
-    let mut command = assert_cmd::cargo::cargo_bin_cmd!("megabyte");
-    let output =
-        command.args(arguments).env("OMP_NUM_THREADS", "1").timeout(Duration::from_secs(120)).output().unwrap();
+    let mut command = Command::new("timeout");
+    command.args(["--foreground", "300", env!("CARGO_BIN_EXE_megabyte")]).args(arguments);
+    let output = command.env("OMP_NUM_THREADS", "1").output().unwrap();
     let [out, error] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     assert!(!error.contains("internal:"), "{error}");
     (output.status.code().unwrap(), out, error)

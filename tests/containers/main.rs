@@ -1,15 +1,11 @@
 //! Files that hold many documents or pictures: what was put in is what is found, and hostile ones do no harm.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod archives;
 mod arrays;
 mod bombs;
 mod compressed;
 mod damage;
-mod public;
 mod tables;
 
 use std::io::{Read, Write};

@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
-use std::time::{Duration, Instant};
 
 use megabyte::config::DataConfig;
 use megabyte::data::{Dataset, Existing, Split, guess, survey};
@@ -174,57 +173,4 @@ fn hostile_archives_are_refused_and_listed() {
     assert!(names.iter().all(|name| !name.contains("..")), "{names:?}");
     let mut around = walkdir::WalkDir::new(folder.path()).into_iter();
     assert!(!around.any(|entry| entry.unwrap().file_name() == "escaped.txt"), "nothing is unpacked to a name");
-}
-
-/// The most memory this process has used, in bytes.
-fn peak() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
-}
-
-#[test]
-fn every_broken_file_is_prepared_or_listed_quickly_and_in_little_memory() {
-    let shared = std::env::var_os("MEGABYTE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), Into::into);
-    let folders = ["data/bad", "data/audio/formats"].map(|folder| shared.join(folder));
-    if !folders.iter().all(|folder| folder.is_dir()) {
-        println!("skipped: {} is absent (MEGABYTE_SHARED names the folder)", shared.display());
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let walk = folders.iter().flat_map(|folder| walkdir::WalkDir::new(folder).sort_by_file_name());
-    let files: Vec<_> =
-        walk.map(|entry| entry.unwrap()).filter(|entry| entry.file_type().is_file()).map(|e| e.into_path()).collect();
-    assert!(files.len() > 160);
-    for modality in [Modality::Image, Modality::Audio, Modality::Text, Modality::Bytes] {
-        let mut read = 0;
-        for file in &files {
-            let data = DataConfig::new(modality);
-            let started = Instant::now();
-            let out = folder.path().join("out");
-            let sources = std::slice::from_ref(file);
-            let prepared = megabyte::data::prepare(sources, &data, &out, Existing::Replace, &Quiet);
-            let surveyed = survey(sources, &data, &Quiet).unwrap();
-            assert!(started.elapsed() < Duration::from_secs(10), "{}: {:?}", file.display(), started.elapsed());
-            match prepared {
-                Ok(manifest) => {
-                    assert_eq!((manifest.documents, manifest.skipped_count), (1, 0), "{}", file.display());
-                    assert_eq!((surveyed.documents, surveyed.skipped_count), (1, 0), "{}", file.display());
-                    Dataset::open(&out, None).unwrap().verify(&Quiet).unwrap();
-                    read += 1;
-                }
-                Err(error) => {
-                    let error = error.to_string();
-                    let name = file.file_name().unwrap().to_string_lossy();
-                    assert!(error.contains("no file can be used") && error.contains(&*name), "{error}");
-                    assert_eq!((surveyed.documents, surveyed.skipped_count), (0, 1), "{}", file.display());
-                    assert!(surveyed.skipped[0].reason.len() > 5);
-                }
-            }
-        }
-        println!("{modality}: {read} of {} can be read", files.len());
-        assert!(read >= 20, "{modality}: {read}");
-    }
-    assert!(peak() < 1 << 30, "{} MB", peak() >> 20);
 }

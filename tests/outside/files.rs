@@ -1,22 +1,16 @@
-//! Real files, the same content in many encodings, and broken files through the adapters. Without the shared
-//! development data these tests have nothing to do and say so.
-
-// The lint allows unwrap in test functions, not in their helpers.
-#![allow(clippy::unwrap_used)]
-
-mod common;
+//! Real files, the same content in many encodings, and broken files through the adapters.
 
 use std::time::{Duration, Instant};
 
 use megabyte::modality::{AudioFormat, Description, Fit, ImageLayout, Scan, describe};
 
-use common::{audio, files, image, shared};
+use crate::common::{audio, image};
+use crate::{Done, files, shared};
 
 const FORMATS: [AudioFormat; 4] = [AudioFormat::Pcm16le, AudioFormat::Pcm16be, AudioFormat::Pcm8, AudioFormat::Mulaw8];
 
-#[test]
-fn real_encodings_of_one_clip_agree() {
-    let Some(folder) = shared("data/audio/formats") else { return };
+pub fn real_encodings_of_one_clip_agree() -> Done {
+    let folder = shared("data/audio/formats")?;
     let adapter = audio(22_050, AudioFormat::Pcm16le);
     let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
     let samples = |name: &str| -> Vec<f64> {
@@ -72,11 +66,11 @@ fn real_encodings_of_one_clip_agree() {
         let apart = ours.abs_diff(theirs);
         assert!(apart == 0 || apart == 1 && sample % 4.0 != 0.0, "{sample}: {ours:#x}, theirs {theirs:#x}");
     }
+    Ok(())
 }
 
-#[test]
-fn flac_and_wav_of_one_clip_give_identical_bytes() {
-    let Some(folder) = shared("data/audio/ljspeech") else { return };
+pub fn flac_and_wav_of_one_clip_give_identical_bytes() -> Done {
+    let folder = shared("data/audio/ljspeech")?;
     for format in FORMATS {
         for clip in ["LJ001-0001", "LJ001-0002", "LJ001-0003"] {
             let bytes = ["wav", "flac"].map(|extension| {
@@ -86,31 +80,31 @@ fn flac_and_wav_of_one_clip_give_identical_bytes() {
             assert!(bytes[0].len() > 20_000 && bytes[0] == bytes[1], "{clip} as {format:?}");
         }
     }
+    Ok(())
 }
 
-#[test]
-fn real_files_encode_and_come_back() {
+pub fn real_files_encode_and_come_back() -> Done {
     let sound = audio(16_000, AudioFormat::Pcm16le);
     let folders = ["data/audio/ljspeech", "data/audio/piano_notes_ogg", "data/audio/sonic_pi_flac"];
-    for path in folders.iter().flat_map(|folder| files(folder)) {
+    for path in files(&folders)? {
         let bytes = sound.encode(&std::fs::read(&path).unwrap()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         assert!(bytes.len() > 8_000, "{}", path.display());
         assert!(bytes.iter().any(|&byte| byte != 0), "{}", path.display());
         assert_eq!(sound.encode(&sound.decode(&bytes).unwrap()).unwrap(), bytes, "{}", path.display());
     }
     let picture = image(ImageLayout::default());
-    for path in files("data/images/imagenet_originals") {
+    for path in files(&["data/images/imagenet_originals"])? {
         let bytes =
             picture.encode(&std::fs::read(&path).unwrap()).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         assert_eq!(picture.encode(&picture.decode(&bytes).unwrap()).unwrap(), bytes, "{}", path.display());
     }
+    Ok(())
 }
 
-#[test]
-fn photos_are_reduced_like_another_program_reduces_them() {
-    let Some(reduced) = shared("data/images/imagenet64_png") else { return };
+pub fn photos_are_reduced_like_another_program_reduces_them() -> Done {
+    let reduced = shared("data/images/imagenet64_png")?;
     let adapter = image(ImageLayout { scan: Scan::Raster, ..ImageLayout::default() });
-    for path in files("data/images/imagenet_originals") {
+    for path in files(&["data/images/imagenet_originals"])? {
         let ours = adapter.encode(&std::fs::read(&path).unwrap()).unwrap();
         let theirs = reduced.join(path.file_stem().unwrap()).with_extension("png");
         let theirs = image::open(theirs).unwrap().into_rgb8().into_raw();
@@ -119,13 +113,13 @@ fn photos_are_reduced_like_another_program_reduces_them() {
         println!("{}: {mean:.3}", path.display());
         assert!(mean < 1.0, "{}: {mean}", path.display());
     }
+    Ok(())
 }
 
 /// Size, sum of all bytes, and sum of all bytes times their index modulo 9,973 plus one, of RGB on white, as Pillow
 /// 13.0.0 reads the files (`ImageOps.exif_transpose`, compositing rounded to the nearest).
-#[test]
-fn odd_but_valid_pictures_agree_with_another_program() {
-    let Some(folder) = shared("data/bad") else { return };
+pub fn odd_but_valid_pictures_agree_with_another_program() -> Done {
+    let folder = shared("data/bad")?;
     for (name, width, height, sum, weighted) in [
         // Of 1 bit, interlaced.
         ("image-png-bugfixes/large-text-chunks-issue#337.png", 32, 32, 382_500, 439_612_605),
@@ -151,19 +145,18 @@ fn odd_but_valid_pictures_agree_with_another_program() {
         assert_eq!(bytes.iter().map(|&byte| u64::from(byte)).sum::<u64>(), sum, "{name}");
         assert_eq!(bytes.iter().enumerate().map(weigh).sum::<u64>(), weighted, "{name}");
     }
+    Ok(())
 }
 
 /// Files of every kind, each cut or with some bytes replaced in several ways: bytes or an error, and soon.
-#[test]
-fn mutilated_files_are_quick_errors_or_bytes() {
+pub fn mutilated_files_are_quick_errors_or_bytes() -> Done {
     let adapters = [image(ImageLayout::default()), audio(16_000, AudioFormat::Pcm16le)];
     let mut noise = 1u64;
     let mut random = |below: usize| {
         noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (noise >> 33) as usize % below.max(1)
     };
-    let pictures = files("data/bad/pillow").into_iter().chain(files("data/bad/image-png-bugfixes"));
-    for path in files("data/audio/formats").into_iter().chain(pictures) {
+    for path in files(&["data/audio/formats", "data/bad/pillow", "data/bad/image-png-bugfixes"])? {
         let whole = std::fs::read(&path).unwrap();
         for round in 0..6 {
             let mut file = whole.clone();
@@ -185,12 +178,12 @@ fn mutilated_files_are_quick_errors_or_bytes() {
             }
         }
     }
+    Ok(())
 }
 
 /// Kinds that nothing here decodes say which they are, and how to convert them.
-#[test]
-fn sounds_that_are_not_read_are_named() {
-    let Some(folder) = shared("data/audio/formats") else { return };
+pub fn sounds_that_are_not_read_are_named() -> Done {
+    let folder = shared("data/audio/formats")?;
     for (file, name) in [
         ("lj2.opus", "Opus"),
         ("lj2.webm", "Opus"),
@@ -203,12 +196,12 @@ fn sounds_that_are_not_read_are_named() {
         let error = audio(16_000, AudioFormat::Pcm16le).encode(&content).unwrap_err().to_string();
         assert!(error.contains(name) && error.contains("ffmpeg"), "{file}: {error}");
     }
+    Ok(())
 }
 
 /// What is described is what is decoded.
-#[test]
-fn descriptions_of_sounds_agree_with_their_samples() {
-    for path in files("data/audio/formats").into_iter().chain(files("data/audio/piano_notes_ogg")) {
+pub fn descriptions_of_sounds_agree_with_their_samples() -> Done {
+    for path in files(&["data/audio/formats", "data/audio/piano_notes_ogg"])? {
         let mut file = std::fs::File::open(&path).unwrap();
         let mut bytes = Vec::new();
         let described = describe(&mut file);
@@ -226,12 +219,12 @@ fn descriptions_of_sounds_agree_with_their_samples() {
             assert!((found - seconds).abs() < 0.1, "{}: {found} of {seconds} seconds", path.display());
         }
     }
+    Ok(())
 }
 
-#[test]
-fn broken_and_odd_files_are_quick_errors_or_bytes() {
+pub fn broken_and_odd_files_are_quick_errors_or_bytes() -> Done {
     let adapters = [image(ImageLayout::default()), audio(16_000, AudioFormat::Pcm16le)];
-    for path in files("data/bad").into_iter().chain(files("data/audio/formats")) {
+    for path in files(&["data/bad", "data/audio/formats"])? {
         let file = std::fs::read(&path).unwrap();
         for adapter in &adapters {
             let start = Instant::now();
@@ -249,4 +242,5 @@ fn broken_and_odd_files_are_quick_errors_or_bytes() {
             }
         }
     }
+    Ok(())
 }
