@@ -65,6 +65,7 @@ long: build ## training steps of up to a million bytes: time, memory and how the
 	.venv/bin/python benches/long/run.py
 
 density: build ## photographs, speech and text: bits per byte, archives on disk, and classical coders; PHOTOS=DIR SPEECH=DIR; about three hours
+	.venv/bin/pip install --quiet -r benches/density/requirements.txt
 	test -e data/enwik8 || target/release/megabyte download enwik8 --out data/enwik8
 	.venv/bin/python benches/density/run.py --enwik8 data/enwik8 $(if $(PHOTOS),--photos "$(PHOTOS)") $(if $(SPEECH),--speech "$(SPEECH)")
 

@@ -1,4 +1,4 @@
-//! What tch does not bind, through a few small C++ files over libtorch.
+//! What tch does not bind, through a few small C++ files over libtorch; in `coders`, libwebp and libFLAC.
 //!
 //! The only module with `unsafe` code. Every function takes tensors by reference, so each pointer is valid for the
 //! call, and checks what the C++ side assumes about lengths before it crosses.
