@@ -170,11 +170,17 @@ fn too_little_memory_names_what_needs_less() {
     assert!(!folder.join("run").exists());
 }
 
-/// A program with so many KiB of addresses, on arguments.
-fn limited(limit: u64, args: &[&OsStr]) -> Output {
+/// The program with so many KiB of addresses.
+fn program_within(limit: u64) -> Command {
     let mut program = Command::new("sh");
     program.args(["-c", "ulimit -v \"$0\" && exec \"$@\"", &limit.to_string(), env!("CARGO_BIN_EXE_megabyte")]);
-    let output = program.args(args).envs(fixture::environment()).output().unwrap();
+    program.envs(fixture::environment());
+    program
+}
+
+/// The same on arguments, to its end.
+fn limited(limit: u64, args: &[&OsStr]) -> Output {
+    let output = program_within(limit).args(args).output().unwrap();
     // Ended by itself, and not by a signal, whatever there was.
     assert!(matches!(output.status.code(), Some(0 | 1)), "{:?}: {}", output.status, text(&output.stderr));
     output
@@ -257,9 +263,14 @@ mod slow {
         let text_of = format!("[data]\nmodality = \"text\"\n[model]\n{model}[train]\n{train}");
         let config = write(&folder, "config.toml", text_of);
         let data = write(&folder, "book.txt", fixture::words(1, 20_000));
-        // Libraries take another share of it everywhere: more and more, until the run has enough.
+        // Libraries take another share of it everywhere: from where they have enough more and more, until the run has.
+        let begins = |limit: &u64| {
+            let mut program = program_within(*limit);
+            program.args(["inspect", "--config"]).arg(&config).output().unwrap().status.success()
+        };
+        let least = (1..=40).map(|n| n * 100_000).find(begins).unwrap();
         let (mut said, mut done) = (String::new(), false);
-        for limit in (1..=30).map(|n| n * 300_000) {
+        for limit in (1..=30).map(|n| least + n * 200_000) {
             let output = within(limit, &config, &data, &folder.join("run"), "train.seed=0");
             done = output.status.success();
             if done {
