@@ -276,7 +276,33 @@ fn left_in_group(line: &str, root: &Path) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use tch::Tensor;
+
     use super::*;
+    use crate::model::gradients;
+    use crate::train::built::Built;
+
+    #[test]
+    fn the_optimizer_s_moment_is_below_the_formula() {
+        let levels = "[[model.level]]\nunit = 4\nn_embd = 96\nn_layer = 3\nn_head = 2\n\
+                      [[model.level]]\nunit = 1\nn_embd = 48\nn_layer = 2\nn_head = 2\n";
+        let text = |dtype: &str| {
+            let train = format!("[train]\nbytes_per_step = 64\noptimizer = \"muon\"\ndtype = \"{dtype}\"\n");
+            format!("[data]\nmodality = \"text\"\n[model]\ncontext = 64\n{levels}{train}")
+        };
+        for dtype in ["float32", "bfloat16"] {
+            let config: RunConfig = toml::from_str(&text(dtype)).unwrap();
+            let count = native::TensorCount::begin().unwrap();
+            let mut built = Built::new(&config, Device::Cpu, true, |_| Ok(())).unwrap().0;
+            let symbols = Tensor::randint(256, [1, 64], (Kind::Int64, Device::Cpu));
+            drop(gradients::accumulate(&built.model, &symbols, 0.0, 1.0, &config.train.memory()).unwrap());
+            let of_the_run = Footprint::of(&config, Device::Cpu);
+            count.take_peak();
+            drop(built.optimizer.step(0.1).unwrap());
+            let counted = count.take_peak() - of_the_run.total();
+            assert!((counted..3 * counted).contains(&of_the_run.update), "{counted}, {of_the_run:?}");
+        }
+    }
 
     #[test]
     fn limits_of_the_program_count() {

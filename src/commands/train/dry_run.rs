@@ -100,10 +100,16 @@ pub(super) fn run(mut config: RunConfig, args: &TrainArgs, device: Device) -> an
     let measured = match shortage::check(&config, device) {
         Ok(()) => {
             memory::reset_peak(device)?;
-            Ok(bench::steps(config.clone(), SECONDS, device)?)
+            bench::steps(config.clone(), SECONDS, device)
         }
-        Err(Error::Memory(reason)) => Err(reason),
-        Err(error) => return Err(error.into()),
+        Err(error) => Err(error.into()),
+    };
+    // What is short, also where another program took it meanwhile.
+    let measured = match measured.map_err(anyhow::Error::downcast::<Error>) {
+        Ok(measured) => Ok(measured),
+        Err(Ok(Error::Memory(reason))) => Err(reason),
+        Err(Ok(error)) => return Err(error.into()),
+        Err(Err(error)) => return Err(error),
     };
     let found = describe(&config, device, measured, available)?;
     if let Some(reason) = &found.shortage {
