@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
 
 use megabyte::config::DataConfig;
-use megabyte::data::{Dataset, Existing, Split, guess, survey};
+use megabyte::data::{Dataset, Existing, Split, guess};
 use megabyte::modality::{ImageLayout, Layout, Modality, Scan};
-use megabyte::progress::Quiet;
 
 use super::{StopAfter, add, noise, prepare, text, text_for, write};
 
