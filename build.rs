@@ -71,6 +71,8 @@ fn compile_shim(lib: &Path) {
         .flag("-fopenmp")
         .flag("-fno-math-errno")
         .opt_level(3)
+        // What the compiler writes about libtorch's headers takes it as long as the code does.
+        .debug(false)
         .files(sources)
         .compile("megabyte_shim");
     // Only a note of what need not be done again.
