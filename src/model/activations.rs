@@ -86,6 +86,7 @@ impl Activations<'_> {
             let asking = if config.latents > 0 { rows * config.predicted(config.context) as f64 } else { units };
             self.stem(l, units).forward.max(self.block_once(l, asking, units))
         };
+        let first = if config.first_level() == 0 { once(0, rows * context) } else { 0.0 };
         let at_once = self.at_once(STRETCH);
         let history = if config.levels.len() > 1 { config.history(1) as f64 } else { 0.0 };
         let read = rows * patch * (at_once + history).min(context / patch);
