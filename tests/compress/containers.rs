@@ -201,16 +201,3 @@ fn hostile_descriptions_are_refused() {
     }
     assert!(restore(&bytes_codec(), &compress(&bytes_codec(), &[vec![]], super::options())[0].archive).is_empty());
 }
-
-#[test]
-fn pictures_and_sounds_of_the_development_data_come_back() {
-    let pngs = common::files("data/images/imagenet64_png").into_iter().take(40);
-    let pngs: Vec<Vec<u8>> = pngs.map(|path| std::fs::read(path).unwrap()).collect();
-    let codec = image_codec(64, Scan::Patch);
-    let found = pngs.iter().filter(|file| container(&codec, file) == Container::Png).count();
-    assert_eq!(found, pngs.len(), "all are taken apart");
-    // A few of them, and as a batch.
-    for (made, file) in compress(&codec, &pngs[..pngs.len().min(4)], super::options()).iter().zip(&pngs) {
-        assert_eq!(restore(&codec, &made.archive), *file);
-    }
-}

@@ -43,22 +43,6 @@ fn thousands_of_files_of_every_kind_come_back() {
 }
 
 #[test]
-fn texts_of_the_development_data_come_back() {
-    let codec = codec(Layout::Text(TextLayout::default()));
-    let mut files = Vec::new();
-    for path in common::files("data/text/source-code").into_iter().chain(common::files("data/bad/odd-bytes")) {
-        let mut file = std::fs::read(path).unwrap();
-        file.truncate(3000);
-        files.push(file);
-    }
-    files.truncate(60);
-    let checked = CompressOptions { verify: true, threads: 2, ..options() };
-    for (made, file) in compress(&codec, &files, checked).iter().zip(&files) {
-        assert_eq!(made.content, *file, "text is what it is");
-    }
-}
-
-#[test]
 fn threads_change_no_byte_of_an_archive() {
     let codec = bytes_codec();
     let files = [random(9000, 1), random(150, 2), random(5000, 3)];

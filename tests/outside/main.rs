@@ -3,6 +3,7 @@
 //! their own, in which a test says so while it runs.
 #![allow(clippy::unwrap_used)]
 
+mod archives;
 #[path = "../common/mod.rs"]
 mod common;
 mod disk;
@@ -96,6 +97,8 @@ fn main() {
         files::sounds_that_are_not_read_are_named,
         files::descriptions_of_sounds_agree_with_their_samples,
         files::broken_and_odd_files_are_quick_errors_or_bytes,
+        archives::texts_come_back,
+        archives::pictures_come_back,
         public::mnist,
         public::archives_of_tiles,
         public::texts,
