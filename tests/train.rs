@@ -878,3 +878,22 @@ fn speed_lines_have_the_memory_that_was_used() {
     let tag = b"speed/memory";
     assert!(fs::read(&events[0]).unwrap().windows(tag.len()).any(|window| window == tag));
 }
+
+#[test]
+fn a_type_that_is_left_to_the_machine_is_named_and_kept() {
+    let _alone = alone();
+    let root = tempfile::tempdir().unwrap();
+    let mut config = run_config();
+    config.train = TrainConfig { max_steps: 2, dtype: Dtype::Auto, ..config.train };
+    let fresh = trainer(&config, &root.path().join("fresh"), root.path(), false).unwrap();
+    assert_eq!(fresh.config().train.dtype, fresh.choice().dtype);
+    assert_eq!(fresh.config().train.dtype.kind(), Some(fresh.model().kind()));
+    // Whatever the machine would choose.
+    for dtype in [Dtype::Bfloat16, Dtype::Float32] {
+        let folder = root.path().join(dtype.name());
+        config.train.dtype = dtype;
+        train_as(&config, &folder, root.path(), Some(1), false);
+        config.train.dtype = Dtype::Auto;
+        assert_eq!(trainer(&config, &folder, root.path(), true).unwrap().config().train.dtype, dtype);
+    }
+}

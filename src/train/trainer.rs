@@ -76,6 +76,7 @@ impl Trainer {
     pub fn check(config: &RunConfig, device: Device) -> Result<()> {
         config.validate()?;
         super::numerics::check(&config.train, device)?;
+        config.train.dtype.check(device)?;
         if let Some(other) = &config.train.init_from {
             ModelFile::read(&resolve(other)?)?;
         }
