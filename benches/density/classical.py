@@ -25,10 +25,16 @@ class Tool:
     """A program that makes one file of another."""
 
     name: str
-    program: str
     package: str
-    arguments: tuple[str, ...]
+    ending: str
+    # The command, in which IN, OUT and OPTIONS stand for these.
+    command: tuple[str, ...]
+    options: tuple[str, ...]
     version: tuple[str, ...] = ("--version",)
+
+    @property
+    def program(self) -> str:
+        return self.command[0]
 
     def told(self) -> str:
         """The first line of its output that has a version."""
@@ -42,15 +48,16 @@ class Tool:
         return f"{self.program} {number}"
 
     def setting(self) -> str:
-        """The command, without the names of files."""
-        return " ".join([self.program, *(word for word in self.arguments if word not in ("IN", "OUT"))])
+        """The program and what decides about the size."""
+        return " ".join([self.program, *self.options])
 
     def size(self, file: Path, place: Path) -> int:
         """Bytes of the file that it makes, all headers included."""
-        out = place / f"{file.name}.{self.package}"
+        out = place / f"out.{self.ending}"
         out.unlink(missing_ok=True)
-        words = [{"IN": str(file), "OUT": str(out)}.get(word, word) for word in self.arguments]
-        done = subprocess.run([self.program, *words], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        stands = {"IN": [str(file)], "OUT": [str(out)], "OPTIONS": self.options}
+        words = [word for part in self.command for word in stands.get(part, [part])]
+        done = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         if done.returncode != 0 or not out.is_file():
             raise Absent(f"{self.setting()} failed on {file}: {(done.stderr or done.stdout).strip()[-300:]}")
         size = out.stat().st_size
@@ -58,12 +65,18 @@ class Tool:
         return size
 
 
-CWEBP = Tool("WebP lossless", "cwebp", "webp", ("-quiet", "-lossless", "-exact", "-q", "100", "-m", "6", "IN", "-o", "OUT"), ("-version",))
-CJXL = Tool("JPEG XL", "cjxl", "libjxl-tools", ("IN", "OUT", "-d", "0", "-e", "9"))
+CWEBP = Tool(
+    "WebP lossless", "webp", "webp", ("cwebp", "-quiet", "OPTIONS", "IN", "-o", "OUT"),
+    ("-lossless", "-exact", "-q", "100", "-m", "6"), ("-version",),
+)
+CJXL = Tool("JPEG XL", "libjxl-tools", "jxl", ("cjxl", "IN", "OUT", "OPTIONS"), ("-d", "0", "-e", "9"))
 # Without room for tags, and the index for players: the others have neither.
-FLAC = Tool("FLAC", "flac", "flac", ("-8", "-e", "-p", "--silent", "--no-padding", "--no-seektable", "IN", "-o", "OUT"))
-WAVPACK = Tool("WavPack", "wavpack", "wavpack", ("-q", "-hh", "-x4", "IN", "-o", "OUT"))
-ZPAQ = Tool("zpaq -m5", "zpaq", "zpaq", ("add", "OUT", "IN", "-m5"), ())
+FLAC = Tool(
+    "FLAC", "flac", "flac", ("flac", "--silent", "OPTIONS", "IN", "-o", "OUT"),
+    ("-8", "-e", "-p", "--no-padding", "--no-seektable"),
+)
+WAVPACK = Tool("WavPack", "wavpack", "wv", ("wavpack", "-q", "OPTIONS", "IN", "-o", "OUT"), ("-hh", "-x4"))
+ZPAQ = Tool("zpaq", "zpaq", "zpaq", ("zpaq", "add", "OUT", "IN", "OPTIONS"), ("-m5",), ())
 # Those that make a file of each file.
 OF_FILES = {"photos": (CWEBP, CJXL), "speech": (FLAC, WAVPACK), "enwik8": ()}
 
