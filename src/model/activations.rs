@@ -4,13 +4,14 @@
 //! Dimensions: S parents of n units in each, D width, H heads, F width of the feed-forward layer, V symbols; a number of
 //! matrix work has m bytes, one of the residual stream 4. All sums are in float64: sizes may be beyond any integer.
 
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor};
 
 use super::cache::LevelCache;
 use super::config::{Embedding, Ffn, ModelConfig, Norm};
 use super::encoder::FILTERS;
 use super::gradients::Memory;
 use super::loss::STRETCH;
+use crate::native::attention::{self, Sight};
 
 /// What decides the memory of a pass beside the model.
 #[derive(Debug, Clone, Copy)]
@@ -260,7 +261,7 @@ impl Activations<'_> {
         let mut kept = (m * width + 4.0 * heads) * asking;
         // Keys that stand beside a query, and how often each unit is a key.
         let (mut keys, mut copies) = (together, 1.0);
-        let plain = keeps_weights(self.device, dropout);
+        let plain = self.keeps_weights(l, asking < all, dropout);
         let mut moment = 0.0;
         if before > 0.0 {
             (keys, copies) = (together + before, 1.0 + before / together);
@@ -290,6 +291,23 @@ impl Activations<'_> {
             forward: moment + 8.0 * weights,
             backward: moment + 12.0 * weights + 4.0 * numbers,
         }
+    }
+
+    /// Whether attention keeps its weights, the square of the units: on a CPU, where some of them are dropped and no kernel of
+    /// this project does it. `some` ask only, or all units do.
+    fn keeps_weights(&self, l: usize, some: bool, dropout: f64) -> bool {
+        if self.device != Device::Cpu || dropout == 0.0 {
+            return false;
+        }
+        let level = &self.config.levels[l];
+        let (heads, features) = (level.n_head as i64, (level.n_embd / level.n_head) as i64);
+        // Of this shape, and without its numbers.
+        let queries = Tensor::zeros([1], (self.kind, Device::Cpu))
+            .expand([self.rows as i64, heads, self.units_together(l) as i64, features], false);
+        let window =
+            (level.window > 0 && (level.window as f64) < self.units_together(l)).then_some(level.window as i64);
+        let sight = Sight { before: self.config.reach_back(l) as i64, parents: 1, window };
+        some || !attention::suits(&queries, sight)
     }
 
     /// Units of a parent that are in one pass.
@@ -336,15 +354,8 @@ impl Activations<'_> {
     }
 }
 
-/// Whether attention keeps its weights, the square of the units: on a CPU, where some of them are dropped.
-fn keeps_weights(device: Device, dropout: f64) -> bool {
-    device == Device::Cpu && dropout > 0.0
-}
-
 #[cfg(test)]
 mod tests {
-    use tch::Tensor;
-
     use super::super::{Megabyte, gradients, loss};
     use super::*;
     use crate::native::memory::TensorCount;

@@ -119,7 +119,10 @@ mod tests {
     fn this_projects_attention_is_seen_there_and_back() {
         let x = Tensor::ones([4, 2, 8, 16], (Kind::Float, Device::Cpu)).set_requires_grad(true);
         record(true).unwrap();
-        attention::attend(&x, &x, &x, attention::Sight::OWN, attention::Dropout::NONE).unwrap().sum(Kind::Float).backward();
+        attention::attend(&x, &x, &x, attention::Sight::OWN, attention::Dropout::NONE)
+            .unwrap()
+            .sum(Kind::Float)
+            .backward();
         record(false).unwrap();
         let rows = take().unwrap();
         for name in ["megabyte::attention", "megabyte::attention_backward"] {

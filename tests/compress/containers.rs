@@ -10,7 +10,7 @@ use megabyte::modality::{
 };
 use megabyte::progress::Quiet;
 
-use super::{bytes_codec, codec, common, compress, restore};
+use super::{bytes_codec, codec, compress, restore};
 
 /// Compresses, and checks that the file comes back, of whatever use the model is.
 fn there_and_back(codec: &Codec, file: &[u8]) -> Compressed {

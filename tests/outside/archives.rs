@@ -48,7 +48,8 @@ pub fn pictures_come_back() -> Done {
     assert_eq!(found, pngs.len(), "all are taken apart");
     // A few of them, and as a batch.
     for (made, file) in codec.compress(&pngs[..pngs.len().min(4)], options(), &Quiet).unwrap().iter().zip(&pngs) {
-        let restored = codec.decompress(&[&made.archive], DecompressOptions::default(), &Quiet).unwrap().remove(0).unwrap();
+        let restored =
+            codec.decompress(&[&made.archive], DecompressOptions::default(), &Quiet).unwrap().remove(0).unwrap();
         assert_eq!(restored.damage, []);
         assert_eq!(restored.file, *file);
     }

@@ -276,12 +276,7 @@ fn lines(run: &DryRun, train: &TrainConfig) -> Vec<String> {
     };
     line(
         "speed",
-        format!(
-            "{}, {:.2} ms a step{share} on {}",
-            output::rate(bytes_per_second),
-            seconds_per_step * 1e3,
-            run.device
-        ),
+        format!("{}, {:.2} ms a step{share} on {}", output::rate(bytes_per_second), seconds_per_step * 1e3, run.device),
     );
     line("time", format!("{} of training; evaluations, samples and checkpoints come on top", super::duration(seconds)));
     lines.extend(run.warnings.iter().map(|warning| format!("warning: {warning}")));
