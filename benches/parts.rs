@@ -24,11 +24,12 @@ fn small() -> ModelConfig {
 }
 
 /// Sequences, heads, units, features a head.
-const ATTENTION: [[i64; 4]; 7] = [
+const ATTENTION: [[i64; 4]; 8] = [
     [256, 2, 4, 64],
     [256, 2, 8, 64],
     [128, 2, 16, 64],
     [16, 4, 32, 64],
+    [16, 4, 48, 64],
     [16, 4, 64, 64],
     [2, 4, 128, 64],
     [1, 8, 1024, 64],
@@ -59,7 +60,7 @@ fn attention_table() {
                 let suited: Vec<Level> = levels
                     .iter()
                     .copied()
-                    .filter(|&level| attention::limited_to(level, || attention::suits(&q, Sight::OWN)))
+                    .filter(|&level| attention::limited_to(level, || attention::suits(&q, Sight::OWN, share)))
                     .collect();
                 // The best of rounds in which each has its turn: what else the machine does meets all of them.
                 let mut best = vec![f64::INFINITY; suited.len() + 1];

@@ -66,7 +66,7 @@ fn compare(shape: [i64; 4], [before, parents]: [i64; 2], window: Option<i64>, sh
     let sight = Sight { before, parents, window };
     let at = level().unwrap();
     let case = format!("{at}: {shape:?}, {before} before, window {window:?}, {share} dropped, {kind:?}");
-    assert!(suits(&q, sight), "{case}");
+    assert!(suits(&q, sight, share), "{case}");
     let dropout = Dropout { share, seed: 0xFEED_5EED_0DD5 + shape[2] as u64 };
     let out = attend(&q, &k, &v, sight, dropout).unwrap();
     let weight = Tensor::randn_like(&out);
@@ -140,20 +140,18 @@ fn blocked() -> Vec<Kind> {
 fn equals_plain_attention_around_the_edges_of_blocks() {
     at_every_level(|| {
         for kind in blocked() {
-            for units in [33, 63, 64, 65, 100, 127, 128, 129, 200, 333] {
+            for units in [17, 33, 63, 64, 65, 100, 127, 128, 129, 200, 333] {
                 for features in [2, 16, 48, 64, 130, 256] {
-                    compare([3, 2, units, features], [0, 1], None, 0.0, kind);
+                    // Where nothing is dropped, float32 is libtorch's if blocks are far from full.
+                    if kind == Kind::BFloat16 || units == 64 || units >= 100 {
+                        compare([3, 2, units, features], [0, 1], None, 0.0, kind);
+                    }
                 }
                 compare([3, 2, units, 48], [0, 1], None, 0.4, kind);
             }
             // One head, whose blocks several threads share, and more heads than threads.
             compare([1, 1, 700, 64], [0, 1], None, 0.1, kind);
-            compare([9, 5, 70, 32], [0, 1], None, 0.0, kind);
-        }
-        for units in [17, 24, 32] {
-            for kind in blocked().into_iter().filter(|&kind| kind == Kind::BFloat16) {
-                compare([3, 2, units, 64], [0, 1], None, 0.2, kind);
-            }
+            compare([9, 5, 100, 32], [0, 1], None, 0.0, kind);
         }
     });
 }
@@ -299,16 +297,16 @@ fn other_sizes_are_libtorchs_and_refused_here() {
     let refused = |q: &Tensor, k: &Tensor, sight: Sight| attend(q, k, k, sight, Dropout::NONE).is_err();
     for (shape, kind) in [
         ([1, 1, 17, 8], Kind::Double),
-        ([1, 1, 17, 8], Kind::Float),
+        ([1, 1, 32, 8], Kind::Float),
         ([1, 1, 64, 257], Kind::Float),
         ([1, 1, 64, 63], Kind::BFloat16),
     ] {
         let (_, [q, ..]) = inputs(shape, kind, 0);
-        assert!(!suits(&q, Sight::OWN));
+        assert!(!suits(&q, Sight::OWN, 0.0));
         assert!(refused(&q, &q, Sight::OWN));
     }
     let (_, [q, ..]) = inputs([1, 2, 4, 8], Kind::Float, 0);
-    assert!(!suits(&q, Sight { before: 17, ..Sight::OWN }));
+    assert!(!suits(&q, Sight { before: 17, ..Sight::OWN }, 0.0));
     assert!(refused(&q, &q, Sight { window: Some(0), ..Sight::OWN }));
     assert!(refused(&q, &q, Sight { before: 5, ..Sight::OWN }), "more than a sequence has");
     assert!(refused(&q, &q, Sight { parents: 2, ..Sight::OWN }), "one sequence is no two");
@@ -322,9 +320,9 @@ fn other_sizes_are_libtorchs_and_refused_here() {
 fn without_vectors_long_sequences_are_libtorchs() {
     limited_to(Level::None, || {
         for (units, kind) in [(16, Kind::Float), (16, Kind::Double), (64, Kind::Float), (64, Kind::BFloat16)] {
-            assert!(!suits(&inputs([1, 1, units, 64], kind, 0).1[0], Sight::OWN), "{units} units, {kind:?}");
+            assert!(!suits(&inputs([1, 1, units, 64], kind, 0).1[0], Sight::OWN, 0.0), "{units} units, {kind:?}");
         }
-        assert!(suits(&inputs([1, 1, 8, 64], Kind::Float, 0).1[0], Sight::OWN));
+        assert!(suits(&inputs([1, 1, 8, 64], Kind::Float, 0).1[0], Sight::OWN, 0.0));
         assert_eq!(level().unwrap(), Level::None);
     });
 }

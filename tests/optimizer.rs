@@ -122,7 +122,8 @@ fn compare(config: &TrainConfig, steps: i32, bound: f64, restarts: bool) {
 #[test]
 fn adamw_equals_plain_arithmetic() {
     let dtype = Dtype::Float32;
-    compare(&TrainConfig { dtype, lr: 1e-2, weight_decay: 0.1, clip: 0.5, ..TrainConfig::default() }, 100, 1e-6, false);
+    // A weight of 1 is rounded by up to 6e-8 in each of 100 steps; which way differs between kinds of vectors.
+    compare(&TrainConfig { dtype, lr: 1e-2, weight_decay: 0.1, clip: 0.5, ..TrainConfig::default() }, 100, 2e-6, false);
 }
 
 #[test]

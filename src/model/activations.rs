@@ -307,7 +307,7 @@ impl Activations<'_> {
         let window =
             (level.window > 0 && (level.window as f64) < self.units_together(l)).then_some(level.window as i64);
         let sight = Sight { before: self.config.reach_back(l) as i64, parents: 1, window };
-        some || !attention::suits(&queries, sight)
+        some || !attention::suits(&queries, sight, dropout)
     }
 
     /// Units of a parent that are in one pass.

@@ -163,7 +163,7 @@ impl Attention {
 
 /// Attention of queries to keys and values, all (S, H, n, E), by this project's kernel where it suits, else by `others`.
 fn attend([q, k, v]: [&Tensor; 3], sight: Sight, pass: &Pass<'_>, others: impl FnOnce() -> Tensor) -> Tensor {
-    if !native::attention::suits(q, sight) {
+    if !native::attention::suits(q, sight, pass.dropout) {
         return others();
     }
     let dropout = Dropout::draw(pass.dropout).expect("libtorch's generator gives numbers");

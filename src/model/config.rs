@@ -128,8 +128,8 @@ pub struct ModelConfig {
     /// The output matrix is the finest byte table (equation 6).
     #[serde(default = "defaults::yes")]
     pub tie: bool,
-    /// Share of attention weights and sub-layer outputs dropped in training, 0 to below 1; never embeddings. On a CPU,
-    /// dropped attention weights take memory of the square of a level's units: 0 for long sequences.
+    /// Share of attention weights and sub-layer outputs dropped in training, 0 to below 1; never embeddings. On a CPU
+    /// without AVX2, dropped attention weights take memory of the square of a level's units: 0 for long sequences.
     #[serde(default = "defaults::dropout")]
     pub dropout: f64,
     /// RMSNorm of queries and keys, a learned gain a head dimension.

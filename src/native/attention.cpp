@@ -103,10 +103,11 @@ Dropout dropout_of(double share, uint64_t seed) {
 
 extern "C" {
 
-// Whether mb_attention takes queries like q (S, H, n, E) that see `before` units of the sequence before.
-char *mb_attention_suits(const at::Tensor *q, int64_t before, int64_t window, bool *answer) {
+// Whether mb_attention takes queries like q (S, H, n, E) that see `before` units of the sequence before, and a share of
+// whose weights is dropped.
+char *mb_attention_suits(const at::Tensor *q, int64_t before, int64_t window, double dropped, bool *answer) {
   return guarded([&] {
-    const Call call{before, 1, window, {0, 0, 1}, megabyte::level()};
+    const Call call{before, 1, window, dropout_of(dropped, 0), megabyte::level()};
     *answer = q->dim() == 4 && suits(call.level, *q, call.shape(*q));
   });
 }

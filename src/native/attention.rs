@@ -12,7 +12,8 @@ use crate::{Error, Result};
 unsafe extern "C" {
     fn mb_attention_level(level: *mut c_int) -> *mut c_char;
     fn mb_limit_attention(level: c_int) -> c_int;
-    fn mb_attention_suits(q: *const C_tensor, before: i64, window: i64, answer: *mut bool) -> *mut c_char;
+    fn mb_attention_suits(q: *const C_tensor, before: i64, window: i64, dropped: f64, answer: *mut bool)
+    -> *mut c_char;
     fn mb_attention(
         q: *const C_tensor,
         k: *const C_tensor,
@@ -132,12 +133,12 @@ impl Dropout {
     }
 }
 
-/// Whether [`attend`] takes queries (S, H, n, E): on the CPU, in a type and of a size for which it is faster than
-/// libtorch's. Never where [`level`] fails.
-pub fn suits(queries: &Tensor, sight: Sight) -> bool {
+/// Whether [`attend`] takes queries (S, H, n, E) of whose weights a share is `dropped`: on the CPU, in a type and of a
+/// size for which it is faster than libtorch's. Never where [`level`] fails.
+pub fn suits(queries: &Tensor, sight: Sight, dropped: f64) -> bool {
     let mut answer = false;
     // SAFETY: a live tensor, which the shim only asks for its shape and type; it writes one boolean.
-    let asked = unsafe { mb_attention_suits(queries.as_ptr(), sight.before, sight.window(), &mut answer) };
+    let asked = unsafe { mb_attention_suits(queries.as_ptr(), sight.before, sight.window(), dropped, &mut answer) };
     check(asked).is_ok() && answer
 }
 

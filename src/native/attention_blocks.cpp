@@ -507,9 +507,13 @@ bool pairs(Level level) { return level >= Level::AVX512_BF16 && takes_pairs(); }
 
 bool blocked_attention_suits(Level level, const at::Tensor &q, const Shape &shape) {
   if (!q.is_cpu() || level < Level::AVX2 || shape.units == 0 || shape.features > MAX_FEATURES) return false;
-  // In float32 half empty blocks take longer than libtorch's kernel does.
-  if (q.scalar_type() == at::kFloat) return shape.units > BLOCK / 2;
-  return q.scalar_type() == at::kBFloat16 && shape.features % 2 == 0;
+  if (q.scalar_type() == at::kBFloat16) return shape.features % 2 == 0;
+  if (q.scalar_type() != at::kFloat) return false;
+  // libtorch's kernel neither drops weights nor sees the sequence before: what it is composed of then takes longer.
+  if (shape.dropout.below > 0 || shape.before > 0 || shape.window < shape.units) return true;
+  // Else blocks that are half empty take longer than it does, and with narrower vectors those a third empty.
+  if (level >= Level::AVX512) return shape.units > BLOCK / 2;
+  return shape.units == BLOCK || shape.units >= 3 * BLOCK / 2;
 }
 
 void blocked_attention(Level level, const at::Tensor &q, const at::Tensor &k, const at::Tensor &v, const Shape &shape,

@@ -33,7 +33,7 @@ pub enum Part {
 }
 
 /// Names without `aten::`, nor the underscore of what works in place. Where libtorch composes attention of other
-/// operations, as with dropout on a CPU, the products in it count as products.
+/// operations, as with dropped weights on a CPU, the products in it count as products.
 const TABLE: [(Part, &str); 6] = [
     (
         Part::Matrices,

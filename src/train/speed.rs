@@ -318,8 +318,9 @@ mod tests {
         let train = TrainConfig { bytes_per_step: 512, ..TrainConfig::default() };
         let work = Work::training(&model, &train);
         assert!(work.backward);
-        // The most operations: up and down of the first level, 8 sequences of 16 patches; the output; queries, keys and values.
-        let expected = [(128, 32, 128, 2), (128, 128, 32, 2), (512, 16, 257, 1), (128, 32, 96, 2)];
+        // The most operations: the output of 8 sequences of 64 bytes; up and down of the first level, 16 patches each; queries, keys
+        // and values.
+        let expected = [(512, 16, 257, 1), (128, 32, 128, 2), (128, 128, 32, 2), (128, 32, 96, 2)];
         let found: Vec<_> = work.products.iter().map(|p| (p.rows, p.inputs, p.outputs, p.times)).collect();
         assert_eq!(found, expected);
         let generation = Work::generation(&model, 3);

@@ -178,6 +178,15 @@ fn program_within(limit: u64) -> Command {
     program
 }
 
+/// KiB of addresses with which the program begins at all: libraries take another share of it everywhere.
+fn least(config: &Path) -> u64 {
+    let begins = |limit: &u64| {
+        let mut program = program_within(*limit);
+        program.args(["inspect", "--config"]).arg(config).output().unwrap().status.success()
+    };
+    (1..=40).map(|n| n * 100_000).find(begins).unwrap()
+}
+
 /// The same on arguments, to its end.
 fn limited(limit: u64, args: &[&OsStr]) -> Output {
     let output = program_within(limit).args(args).output().unwrap();
@@ -263,12 +272,8 @@ mod slow {
         let text_of = format!("[data]\nmodality = \"text\"\n[model]\n{model}[train]\n{train}");
         let config = write(&folder, "config.toml", text_of);
         let data = write(&folder, "book.txt", fixture::words(1, 20_000));
-        // Libraries take another share of it everywhere: from where they have enough more and more, until the run has.
-        let begins = |limit: &u64| {
-            let mut program = program_within(*limit);
-            program.args(["inspect", "--config"]).arg(&config).output().unwrap().status.success()
-        };
-        let least = (1..=40).map(|n| n * 100_000).find(begins).unwrap();
+        // From where libraries have enough more and more, until the run has.
+        let least = least(&config);
         let (mut said, mut done) = (String::new(), false);
         for limit in (1..=30).map(|n| least + n * 200_000) {
             let output = within(limit, &config, &data, &folder.join("run"), "train.seed=0");
@@ -301,7 +306,7 @@ fn a_run_whose_evaluation_does_not_fit_is_refused_before_it_begins() {
     let config =
         write(&folder, "config.toml", format!("[data]\nmodality = \"text\"\n[model]\n{model}[train]\n{train}"));
     let data = write(&folder, "book.txt", fixture::words(1, 1_500_000));
-    let refused = within(2_500_000, &config, &data, &folder.join("run"), "train.seed=0");
+    let refused = within(least(&config) + 800_000, &config, &data, &folder.join("run"), "train.seed=0");
     let said = text(&refused.stderr);
     assert_eq!(refused.status.code(), Some(1), "{said}");
     assert!(said.contains("there is too little memory for an evaluation"), "{said}");

@@ -15,7 +15,8 @@ fn array(path: &Path) -> Vec<f32> {
 
 fn close(a: &Value, b: f64) {
     let a = a.as_f64().unwrap();
-    assert!((a - b).abs() <= 1e-6 * b.abs(), "{a} is not {b}");
+    // Files stand in batches of other shapes, whose float32 sums are in another order.
+    assert!((a - b).abs() <= 5e-6 * b.abs(), "{a} is not {b}");
 }
 
 #[test]

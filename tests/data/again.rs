@@ -8,7 +8,7 @@ use megabyte::config::DataConfig;
 use megabyte::data::{Dataset, Existing, Manifest, Split};
 use megabyte::progress::{Progress, Quiet};
 
-use super::{StopAfter, add, noise, prepare, text, text_for, write};
+use super::{StopAfter, add, noise, prepare, text, text_for, uncut, write};
 
 /// Every item: split, name, bytes and whether it ends.
 fn items(folder: &Path) -> Vec<(Split, String, Vec<u8>, bool)> {
@@ -359,9 +359,9 @@ fn a_file_that_changes_while_it_is_read_is_skipped_this_time() {
     write(&source, "still", "still");
     let moving = write(&source, "moving", "short");
     let meddle = Meddle(moving, AtomicUsize::new(0));
-    let first = megabyte::data::prepare(std::slice::from_ref(&source), &text(), &out, Existing::Add, &meddle).unwrap();
+    let first = megabyte::data::prepare(std::slice::from_ref(&source), &uncut(), &out, Existing::Add, &meddle).unwrap();
     assert_eq!((first.documents, first.skipped_count), (1, 1));
     assert!(first.skipped[0].reason.contains("changed while"), "{:?}", first.skipped);
-    let second = add(&source, &text(), &out).unwrap();
+    let second = add(&source, &uncut(), &out).unwrap();
     assert_eq!((second.documents, second.skipped_count), (2, 0));
 }

@@ -41,6 +41,11 @@ fn text() -> DataConfig {
     DataConfig::new(Modality::Text)
 }
 
+/// The same, of which no document is cut, however few there are.
+fn uncut() -> DataConfig {
+    DataConfig { cut_over: 0, ..text() }
+}
+
 /// Prepares anew.
 fn prepare(source: &Path, data: &DataConfig, out: &Path) -> megabyte::Result<Manifest> {
     megabyte::data::prepare(&[source.to_owned()], data, out, Existing::Replace, &Quiet)

@@ -9,7 +9,7 @@ use megabyte::data::{Dataset, Existing, Manifest, Split, prepared_in};
 use megabyte::modality::{AudioLayout, ImageLayout, Layout, Modality, TextLayout};
 use megabyte::progress::{Progress, Quiet};
 
-use super::{add, noise, prepare, text, text_for, write};
+use super::{add, noise, prepare, text, text_for, uncut, write};
 
 /// The split of each item, by content.
 fn splits(folder: &Path) -> BTreeMap<Vec<u8>, Split> {
@@ -53,7 +53,7 @@ fn names_and_order_are_those_of_the_files() {
     write(&source, "b/c.txt", text_for(Split::Train, 1));
     write(&source, "a.txt", text_for(Split::Train, 2));
     write(&source, "d.txt", text_for(Split::Train, 3));
-    prepare(&source, &text(), &out).unwrap();
+    prepare(&source, &uncut(), &out).unwrap();
     let data = Dataset::open(&out, Some(Split::Train)).unwrap();
     assert_eq!((0..3).map(|i| data.name(i)).collect::<Vec<_>>(), ["a.txt", "b/c.txt", "d.txt"]);
     assert!((0..3).all(|i| data.item(i).ends));
@@ -284,17 +284,17 @@ fn what_was_prepared_is_replaced_and_nothing_else() {
     for split in Split::ALL {
         write(&source, split.name(), text_for(split, 1));
     }
-    prepare(&source, &text(), &out).unwrap();
+    prepare(&source, &uncut(), &out).unwrap();
     write(&out, "notes.txt", "mine");
     std::fs::remove_file(source.join("test")).unwrap();
-    prepare(&source, &text(), &out).unwrap();
+    prepare(&source, &uncut(), &out).unwrap();
     let mut names: Vec<_> = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, [".sources-00001.jsonl", "manifest.json", "notes.txt", "train-00001.shard", "valid-00001.shard"]);
 
     let web = folder.path().join("web");
     write(&web, "manifest.json", "{}");
-    let error = prepare(&source, &text(), &web).unwrap_err().to_string();
+    let error = prepare(&source, &uncut(), &web).unwrap_err().to_string();
     assert!(error.contains("manifest.json"), "{error}");
     assert_eq!(std::fs::read(web.join("manifest.json")).unwrap(), b"{}");
 }

@@ -303,7 +303,7 @@ mod tests {
         ours.check(&ours).unwrap();
         for (gpu, words) in [
             (Gpu { name: kept(b"NVIDIA H200"), ..gpu() }, ["NVIDIA H200", "NVIDIA H100 80GB HBM3"]),
-            (Gpu { multiprocessors: 114, ..gpu() }, ["with 114 multi", "with 132 multi"]),
+            (Gpu { multiprocessors: 114, ..gpu() }, ["NVIDIA H100 80GB HBM3 with 114 multi", "with 132 multi"]),
             (Gpu { cudnn: [9, 20, 1], ..gpu() }, ["cuDNN 9.20.1", "cuDNN 9.19.0"]),
             (Gpu { cublas: [12, 9, 0], ..gpu() }, ["cuBLAS 12.9.0", "cuBLAS 13.1.0"]),
         ] {
