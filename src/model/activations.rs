@@ -301,9 +301,9 @@ impl Activations<'_> {
         }
         let level = &self.config.levels[l];
         let (heads, features) = (level.n_head as i64, (level.n_embd / level.n_head) as i64);
-        // Of this shape, and without its numbers.
+        // Of this shape, of one sequence, and without its numbers.
         let queries = Tensor::zeros([1], (self.kind, Device::Cpu))
-            .expand([self.rows as i64, heads, self.units_together(l) as i64, features], false);
+            .expand([1, heads, self.units_together(l) as i64, features], false);
         let window =
             (level.window > 0 && (level.window as f64) < self.units_together(l)).then_some(level.window as i64);
         let sight = Sight { before: self.config.reach_back(l) as i64, parents: 1, window };

@@ -84,7 +84,7 @@ pub const WEBP_MAX_SIDE: u32 = 16_383;
 /// A FLAC file of whole frames of signed samples, channels by turns, as `flac -8 -e -p` writes it, without padding and
 /// seek table. Fails with [`Error::Content`] where libFLAC does: a rate above its limit, or no memory.
 pub fn flac(samples: &[i32], channels: u32, bits: u32, rate: u32) -> Result<Vec<u8>> {
-    assert!(channels > 0 && samples.len() % channels as usize == 0, "whole frames");
+    assert!(channels > 0 && samples.len().is_multiple_of(channels as usize), "whole frames");
     let failed = |what: &str| Error::Content(format!("FLAC: {what}"));
     let mut sink = Sink::default();
     // SAFETY: the encoder is used by this function alone, and deleted at its end; the sink outlives it, and is not

@@ -243,7 +243,8 @@ pub fn rates(work: &Work, device: Device) -> Result<Rates> {
 /// measured.
 pub fn matrix_flops(kind: Kind, device: Device) -> Option<f64> {
     // Of a CPU with as many threads.
-    static KNOWN: LazyLock<Mutex<HashMap<(Kind, String, i32), f64>>> = LazyLock::new(Mutex::default);
+    type Known = HashMap<(Kind, String, i32), f64>;
+    static KNOWN: LazyLock<Mutex<Known>> = LazyLock::new(Mutex::default);
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let key = (kind, format!("{device:?}"), tch::get_num_threads());
     if let Some(rate) = known.get(&key) {

@@ -94,11 +94,11 @@ pub fn prepare(
     }
     let state = State::begin(sources, out, data, existing);
     let prepared = state.and_then(|state| match run(found, state, data, out, progress)? {
-        Ended::Complete(manifest) => Ok(manifest),
+        Ended::Complete(manifest) => Ok(*manifest),
         Ended::TooFew(mut state) => {
             state.cut_by_place()?;
-            match run(walk_without(sources, &patterns)?, state, data, out, progress)? {
-                Ended::Complete(manifest) => Ok(manifest),
+            match run(walk_without(sources, &patterns)?, *state, data, out, progress)? {
+                Ended::Complete(manifest) => Ok(*manifest),
                 Ended::TooFew(_) => unreachable!("what is cut by place already is not begun anew"),
             }
         }
@@ -151,9 +151,9 @@ fn remove_temporary(out: &Path) {
 
 /// How preparing ended.
 enum Ended {
-    Complete(Manifest),
+    Complete(Box<Manifest>),
     /// Documents are so few that some split has none of them: they are to be cut.
-    TooFew(State),
+    TooFew(Box<State>),
 }
 
 /// Prepares what `found` has and `state` does not know.
@@ -185,8 +185,8 @@ fn run(found: Walk, mut state: State, data: &DataConfig, out: &Path, progress: &
         store.skip(skipped);
     }
     match stages(&files, data, out, progress, &mut |done| store.take(done)) {
-        Ok(()) if store.holds_too_few() => Ok(Ended::TooFew(store.state)),
-        Ok(()) => store.complete(out).map(Ended::Complete),
+        Ok(()) if store.holds_too_few() => Ok(Ended::TooFew(Box::new(store.state))),
+        Ok(()) => store.complete(out).map(|manifest| Ended::Complete(Box::new(manifest))),
         Err(error) => {
             store.stop()?;
             Err(error)
