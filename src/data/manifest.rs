@@ -278,7 +278,7 @@ pub(super) fn shard_name(split: Split, number: usize) -> String {
 }
 
 /// Whether a file has a shard's name.
-fn is_shard(name: &str) -> bool {
+pub(super) fn is_shard(name: &str) -> bool {
     let number = name.strip_suffix(".shard").and_then(|name| name.split_once('-'));
     number.is_some_and(|(split, number)| {
         split.parse::<Split>().is_ok() && number.len() >= 5 && number.bytes().all(|digit| digit.is_ascii_digit())

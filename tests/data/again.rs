@@ -229,7 +229,10 @@ fn foreign_folders_are_left_alone_and_what_a_killed_call_left_is_not_foreign() {
     let left = folder.path().join("left");
     write(&left, ".sources-00000.jsonl", "");
     write(&left, ".megabyte-x.tmp", "half a shard");
+    write(&left, "train-00000.shard", "named before anything said so");
     assert_eq!(add(&source, &text(), &left).unwrap().documents, 1);
+    Dataset::open(&left, None).unwrap().verify(&Quiet).unwrap();
+    assert!(!names(&left).iter().any(|name| name == "train-00000.shard"));
     assert!(!names(&left).contains(&".megabyte-x.tmp".to_owned()));
     let error = add(&source, &text(), &source.join("a")).unwrap_err().to_string();
     assert!(error.contains("is not a folder"), "{error}");

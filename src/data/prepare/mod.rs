@@ -132,11 +132,14 @@ fn lock(out: &Path, progress: &dyn Progress) -> Result<File> {
     }
 }
 
-/// Whether a folder has nothing in it but what a call that was killed early has left.
+/// Whether a folder has nothing in it but what a call that was killed early has left: a list of sources, and beside one the
+/// shards that got their names before anything said so.
 fn is_ours(out: &Path) -> bool {
-    std::fs::read_dir(out).is_ok_and(|mut entries| {
-        entries.all(|entry| entry.is_ok_and(|entry| state::is_list(&entry.file_name().to_string_lossy())))
-    })
+    let Ok(entries) = std::fs::read_dir(out) else { return false };
+    let names = entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()));
+    let Ok(names) = names.collect::<std::io::Result<Vec<String>>>() else { return false };
+    let begun = names.iter().any(|name| state::is_list(name));
+    names.iter().all(|name| state::is_list(name) || begun && manifest::is_shard(name))
 }
 
 /// What a call that was killed left behind. It is only in the way, so that a failure is no matter.
