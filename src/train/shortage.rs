@@ -182,8 +182,8 @@ pub(super) fn check_within(config: &RunConfig, device: Device, available: u64) -
 /// What of a run would have to be another to fit into so many bytes by the formula: each alone, or where none does, all of
 /// them together. None where these don't either.
 fn what_fits(config: &RunConfig, device: Device, available: u64) -> Vec<String> {
-    // With some to spare: threads and data that come first take a little of it, and so may other programs.
-    let fits = |config: &RunConfig| Footprint::of(config, device).needed(device) <= available / 8 * 7;
+    // With a quarter to spare: threads and data that come first take some of it, and so may other programs.
+    let fits = |config: &RunConfig| Footprint::of(config, device).needed(device) <= available / 4 * 3;
     let with = |change: &dyn Fn(&mut TrainConfig)| {
         let mut other = config.clone();
         change(&mut other.train);
