@@ -86,8 +86,8 @@ fn compare(shape: [i64; 4], [before, parents]: [i64; 2], window: Option<i64>, sh
     // From the end of the parent before to this one no unit is left out.
     let near = (place.unsqueeze(1) - &place).lt(window.unwrap_or(i64::MAX));
     let hidden = own.logical_or(&behind).logical_and(&near).logical_not();
-    let mut weights = scores.masked_fill(&hidden, f64::NEG_INFINITY).softmax(-1, Kind::Double);
-    if share > 0.0 {
+    let weights = scores.masked_fill(&hidden, f64::NEG_INFINITY).softmax(-1, Kind::Double);
+    let weights = if share > 0.0 {
         // Of each parent, the factors of its own keys and of those before, each at its place in the sequence.
         let factors = factors(shape, before, dropout).view([rows, parents, heads, units, before + units]);
         let wide = Tensor::zeros([rows, parents, heads, units, before + parents * units], (Kind::Double, Device::Cpu));
@@ -96,8 +96,10 @@ fn compare(shape: [i64; 4], [before, parents]: [i64; 2], window: Option<i64>, sh
             here.shallow_clone().copy_(&factors.select(1, parent));
         }
         let wide = wide.narrow(4, before, parents * units).transpose(1, 2);
-        weights *= wide.reshape([rows, heads, parents * units, parents * units]);
-    }
+        weights * wide.reshape([rows, heads, parents * units, parents * units])
+    } else {
+        weights
+    };
     let expected = weights.matmul(&v);
     let expected = expected.transpose(1, 2).reshape([sequences, units, heads, features]).transpose(1, 2);
     (&expected * weight.to_kind(Kind::Double)).sum(Kind::Double).backward();
