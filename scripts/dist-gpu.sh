@@ -8,7 +8,7 @@ out=${DIST:-dist}
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 name=megabyte-checks-$version-linux-$(uname -m)
 limit=$((40 * 1000 * 1000)) # with the program's it has to fit into 64 MiB
-wanted=(device reference generation gradients causality optimizer train compress)
+wanted=(device reference generation gradients causality optimizer train compress attention)
 
 mkdir -p "$out"
 work=$(mktemp -d "$out/.pack.XXXXXX")
@@ -34,7 +34,7 @@ else
     built >"$work/built"
     while read -r test path; do strip -o "$folder/programs/$test" "$path"; done <"$work/built"
     .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-compile --target "$folder/peers" \
-        -r benches/peers/requirements/MEGABYTE-pytorch.txt
+        -r benches/peers/requirements/MEGABYTE-pytorch.txt "$(grep '^safetensors==' requirements.txt)"
 fi
 cp -R tests/reference "$folder/tests/"
 rm -rf "$folder/tests/reference/__pycache__"

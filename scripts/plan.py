@@ -73,8 +73,10 @@ def measure(megabyte, name, test_bytes):
     )
     context = key("context")
     trained = ask("train", "--config", config, "--dry-run")
+    if trained["bytes_per_second"] is None:
+        sys.exit(f"{config} does not fit into the memory of this machine: {trained['shortage']}")
     # A byte takes as long in a shorter sequence.
-    drawn = ask("bench", "generate", "--config", config, "--seconds", "0.5", "--set", f"model.context={context // 4}")
+    drawn = ask("bench", "generate", "--config", config, "--seconds", "0.5", "--dtype", trained["dtype"], "--set", f"model.context={context // 4}")
     return {
         "rate": trained["bytes_per_second"],
         "generated": drawn["bytes_per_second"],

@@ -209,10 +209,9 @@ fn attends_to_a_window() {
 #[test]
 fn the_share_that_is_asked_for_is_dropped_evenly() {
     // With equal scores and values of 1, each output is the share of its weights that stays, times the scale.
-    for (units, kind) in [(16, Kind::Double), (512, Kind::Float)] {
-        if level().unwrap() == Level::None {
-            continue; // libtorch's kernels, with its own draws
-        }
+    // Without vectors, longer sequences are libtorch's.
+    let none = level().unwrap() == Level::None;
+    for (units, kind) in if none { vec![(8, Kind::Double)] } else { vec![(16, Kind::Double), (512, Kind::Float)] } {
         let zeros = Tensor::zeros([64, 4, units, 8], (kind, Device::Cpu));
         let ones = zeros.ones_like();
         for share in [0.1, 0.5, 0.9] {

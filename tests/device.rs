@@ -8,6 +8,7 @@ use common::models::{hierarchy, random_symbols, randomise};
 use megabyte::data::{Batch, PAD};
 use megabyte::model::{Megabyte, loss};
 use megabyte::native::{cuda, numerics};
+use megabyte::train::{memory, shortage};
 use tch::{Device, Kind, Tensor};
 
 #[test]
@@ -59,6 +60,15 @@ fn more_sequences_than_a_kernel_takes_at_once_are_what_they_are_apart() {
         let difference = f64::try_from((together.narrow(0, from, count) - apart).abs().max()).unwrap();
         assert!(difference < 1e-4, "from {from} on: {difference:e}");
     }
+}
+
+#[test]
+fn more_memory_than_the_device_has_is_an_error_and_work_goes_on() {
+    let all = memory::total(device()).unwrap() as i64;
+    let taken = || shortage::catch(|| Ok(tch::no_grad(|| Tensor::empty([1 << 20, all], (Kind::Uint8, device())))));
+    assert!(matches!(taken(), Err(megabyte::Error::Memory(reason)) if !reason.is_empty()));
+    let one = Tensor::ones([4], (Kind::Float, device())).sum(Kind::Float);
+    assert_eq!(f64::try_from(one).unwrap(), 4.0);
 }
 
 #[test]

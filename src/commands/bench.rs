@@ -10,7 +10,7 @@ use megabyte::density::archive::{Codec, CompressOptions, DecompressOptions};
 use megabyte::generate::{Request, SampleConfig, generate};
 use megabyte::model::Megabyte;
 use megabyte::progress::Quiet;
-use megabyte::train::speed::{synchronize, utilization};
+use megabyte::train::speed::{Work, synchronize, utilization};
 use megabyte::train::{Choice, Dtype, Lap, Profile, Trainer, memory};
 use megabyte::{Error, RunConfig};
 use serde::Serialize;
@@ -70,9 +70,19 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
             ))
         }
         Some(name) => vec![name.parse()?],
-        None => vec![Dtype::Float32, Dtype::Bfloat16],
+        None => Vec::new(),
     };
     let device = device::choose(args.device.as_deref())?;
+    let dtypes = match dtypes.first() {
+        Some(Dtype::Auto) => bail!(Error::Usage(
+            "--dtype auto: bench measures the type that is named, or where none is, all that the device has".to_owned()
+        )),
+        Some(named) => {
+            named.check(device)?;
+            dtypes
+        }
+        None => [Dtype::Float32, Dtype::Bfloat16].into_iter().filter(|dtype| dtype.check(device).is_ok()).collect(),
+    };
     let config = match &args.config {
         Some(path) => RunConfig::load(path, &args.overrides)?,
         None => small(&args.overrides)?,
@@ -189,6 +199,8 @@ fn train(config: RunConfig, seconds: f64, device: Device) -> anyhow::Result<Meas
 /// by a warm-up, weights might be lost at once, and time does not depend on it.
 pub(super) fn steps(mut config: RunConfig, seconds: f64, device: Device) -> anyhow::Result<Steps> {
     config.train.max_skipped = 0;
+    // Nothing ends it but the time here, and no step is waited for.
+    config.train.max_minutes = 0.0;
     let folder = tempfile::tempdir()?;
     let dataset = random_dataset(&config)?;
     let mut trainer = Trainer::new(config.clone(), folder.path(), vec![dataset], Vec::new(), device, false)?;
@@ -227,7 +239,7 @@ pub(super) fn steps(mut config: RunConfig, seconds: f64, device: Device) -> anyh
 /// Whole sequences of the context from an empty prompt, one at a time.
 fn generation(config: &RunConfig, seconds: f64, device: Device, dtype: Dtype) -> anyhow::Result<Measured> {
     let kind = dtype.kind().unwrap_or(Kind::Float);
-    memory::check_inference(&config.model, kind, device)?;
+    memory::check_inference(&config.model, kind, device, &Work::generation(&config.model, 1))?;
     let mut model = Megabyte::new(&config.model, kind, device, 0)?;
     model.freeze();
     let length = config.model.context;
@@ -255,7 +267,7 @@ fn generation(config: &RunConfig, seconds: f64, device: Device, dtype: Dtype) ->
 /// Random bytes to an archive and back, full batches on every core.
 fn compression(config: &RunConfig, seconds: f64, device: Device, dtype: Dtype) -> anyhow::Result<Measured> {
     let kind = dtype.kind().unwrap_or(Kind::Float);
-    memory::check_inference(&config.model, kind, device)?;
+    memory::check_inference(&config.model, kind, device, &Work::generation(&config.model, 1))?;
     let mut model = Megabyte::new(&config.model, kind, device, 0)?;
     model.freeze();
     let parameters = model.parameters().count();

@@ -79,7 +79,8 @@ pub fn run(args: CompressArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let all = pairs::find(&args.inputs, &args.out, rename)?;
     let threads = pairs::threads(args.threads)?;
     let before = if args.force { None } else { dtype_of(&all) };
-    let found = model::find(&args.model, before, |model| Work::generation(model, args.lanes.unwrap_or(LANES)))?;
+    let lanes = args.lanes.unwrap_or(LANES);
+    let found = model::find(&args.model, before, |model| Work::generation(model, lanes).as_memory_allows())?;
     let codec = Codec::load(&found.place, found.kind(), found.device)?;
     let model::Found { place, device, dtype } = found;
     let modality = codec.layout().modality();

@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use anyhow::bail;
 use megabyte::density::archive::{Codec, Container, Damage, DecompressOptions, Header, Restored, unpack};
-use megabyte::model::folder;
+use megabyte::model::folder::{self, ModelFile};
 use megabyte::progress::Progress;
-use megabyte::train::Dtype;
+use megabyte::train::speed::Work;
+use megabyte::train::{Dtype, memory};
 use megabyte::{Error, Result};
 use serde::Serialize;
 use tch::{Cuda, Device, Kind};
@@ -151,6 +152,8 @@ fn codec<'a>(codecs: &'a mut Vec<(Way, Codec)>, place: &Path, way: &Way) -> Resu
             let dtype: Dtype = way.dtype.parse()?;
             dtype.check(way.device)?;
             let kind = dtype.kind().unwrap_or(Kind::Float);
+            let model = ModelFile::read(place)?.model;
+            memory::check_inference(&model, kind, way.device, &Work::generation(&model, 1))?;
             codecs.push((way.clone(), Codec::load(place, kind, way.device)?));
             codecs.len() - 1
         }

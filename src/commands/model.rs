@@ -45,24 +45,25 @@ impl Found {
 }
 
 /// Finds a model, and the type in which it is to do some work. `before` is the type of work that this call goes on with,
-/// where it does with any. Fails where there is too little memory for its weights.
+/// where it does with any. Fails where there is too little memory for it.
 pub fn find(args: &ModelArgs, before: Option<Dtype>, work: impl FnOnce(&ModelConfig) -> Work) -> Result<Found> {
     let device = device::choose(args.device.as_deref())?;
     let asked: Dtype = args.dtype.parse()?;
     let place = folder::resolve(&args.path)?;
     let config = ModelFile::read(&place)?.model;
+    let work = work(&config);
     if let (Dtype::Auto, Some(dtype)) = (asked, before) {
         let found = Found { place, device, dtype };
-        memory::check_inference(&config, found.kind(), device)?;
+        memory::check_inference(&config, found.kind(), device, &work)?;
         return Ok(found);
     }
-    let choice = Choice::new(asked, &work(&config), device)?;
+    let choice = Choice::new(asked, &work, device)?;
     let warning = choice.warning(&format!("--dtype {asked}"), "leave out --dtype").filter(|_| asked != Dtype::Auto);
     if let Some(warning) = warning {
         say(&format!("warning: {warning}"));
     }
     let found = Found { place, device, dtype: choice.dtype };
-    memory::check_inference(&config, found.kind(), device)?;
+    memory::check_inference(&config, found.kind(), device, &work)?;
     Ok(found)
 }
 

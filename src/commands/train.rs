@@ -11,7 +11,7 @@ use megabyte::error::IoContext;
 use megabyte::model::Adopted;
 use megabyte::progress::Progress;
 use megabyte::train::{
-    Choice, Dtype, Event, Larger, Metric, Observer, TrainConfig, Trainer, fit, gflops, memory, shortage,
+    Choice, Dtype, Event, Larger, Metric, Observer, TrainConfig, Trainer, fit, gflops, memory, resolved, shortage,
 };
 use megabyte::{Error, RunConfig};
 use tch::Device;
@@ -48,8 +48,12 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     if args.fit {
         config.train.micro_batch = fitted(&config, device)?;
     }
-    // Before data is prepared, which may take hours.
-    shortage::check(&config, device)?;
+    // Before data is prepared, which may take hours. A run that goes on keeps its type.
+    let mut in_its_type = config.clone();
+    if let (Dtype::Auto, Some(origin)) = (config.train.dtype, &origin) {
+        in_its_type.train.dtype = origin.config.train.dtype;
+    }
+    shortage::check(&resolved(&in_its_type, device)?, device)?;
     let (train, valid) = datasets(&config, terminal)?;
 
     let mut trainer = match &origin {

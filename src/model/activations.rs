@@ -95,9 +95,20 @@ impl Activations<'_> {
         let predicted = rows * (patch * at_once).min(config.predicted(config.context) as f64);
         let head = predicted * (8.0 * config.vocab as f64 + self.m() * self.width(config.levels.len() - 1) + 8.0);
         let said = self.m() * self.width(0) * rows * context / patch;
-        let caches: usize =
-            (config.first_level()..config.levels.len()).map(|l| LevelCache::bytes(config, l, self.kind)).sum();
-        (first.max(said + fine.max(head)) + 3.0 * 8.0 * rows * context).max(2.0 * caches as f64) as u64
+        (first.max(said + fine.max(head)) + 3.0 * 8.0 * rows * context).max(2.0 * self.cache()) as u64
+    }
+
+    /// Bytes of drawing so many sequences: their keys and values, and for the byte that comes the logits in float32, their
+    /// softmax and its sums; without the weights.
+    pub fn generation(&self) -> u64 {
+        (self.rows as f64 * (self.cache() + 12.0 * self.config.vocab as f64)) as u64
+    }
+
+    /// Bytes of the keys and values of one sequence.
+    fn cache(&self) -> f64 {
+        let config = self.config;
+        let levels = config.first_level()..config.levels.len();
+        levels.map(|l| LevelCache::bytes(config, l, self.kind) as f64).sum()
     }
 
     /// Bytes of the copy of the matrices in the type of matrix work, which a model that no longer trains has.

@@ -27,7 +27,6 @@ impl Megabyte {
     /// float64 where `kind` is.
     pub fn new(config: &ModelConfig, kind: Kind, device: Device, seed: u64) -> Result<Self> {
         config.validate()?;
-        crate::native::attention::level()?;
         tch::manual_seed(seed as i64);
         Self::build(config, kind, Parameters::new(device, master(kind)), device)
     }
@@ -53,6 +52,8 @@ impl Megabyte {
     }
 
     fn build(config: &ModelConfig, kind: Kind, mut params: Parameters, device: Device) -> Result<Self> {
+        // Whether what chooses the kernels can be understood.
+        native::attention::level()?;
         if device.is_cuda() {
             native::cuda::prepare()?;
         }

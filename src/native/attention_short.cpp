@@ -1,6 +1,7 @@
 // Causal attention over very short sequences on the CPU: the finest level has one of a few bytes for every patch,
 // thousands of them, and libtorch's kernel spends its time there on setting up matrix products of 8 x 64.
-// Here one thread keeps a whole sequence of a head in its first-level cache. All sums are float32 or wider.
+// Here one thread keeps a whole sequence of a head in its first-level cache. All sums are float32 or wider. Four queries are
+// summed together, so that a value which is no number may spoil up to three queries before it, of the same sequence and head.
 
 #include "attention.h"
 

@@ -1,5 +1,7 @@
 // The memory of the host: copies of tensors there, and the bytes of tensors on the CPU.
 
+#include "guard.h"
+
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
@@ -7,7 +9,6 @@
 #include <c10/core/Allocator.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 #include <cstring>
-#include <exception>
 #include <memory>
 #include <stdexcept>
 
@@ -34,18 +35,20 @@ thread_local std::shared_ptr<Counter> counter;
 
 } // namespace
 
+using megabyte::guarded;
+
 extern "C" {
 
 // Copies a tensor's numbers, row by row, to `bytes` bytes of the host. From a device they come through a pinned buffer, which
 // libtorch keeps for the next copy, so that neither the driver makes one for each nor pinned memory grows with tensors.
 char *mb_copy_to_host(const at::Tensor *tensor, unsigned char *to, size_t bytes) {
-  try {
+  return guarded([&] {
     at::NoGradGuard guard;
     const at::Tensor flat = tensor->detach().contiguous().view({-1}).view(at::kByte);
     if (static_cast<size_t>(flat.numel()) != bytes) throw std::invalid_argument("a copy is as large as what it is of");
     if (flat.is_cpu()) {
       if (bytes > 0) std::memcpy(to, flat.const_data_ptr(), bytes);
-      return nullptr;
+      return;
     }
     const int64_t all = flat.numel(), size = std::min(all, BUFFER);
     const at::Tensor buffer = at::empty({size}, at::TensorOptions().dtype(at::kByte).pinned_memory(true));
@@ -55,25 +58,15 @@ char *mb_copy_to_host(const at::Tensor *tensor, unsigned char *to, size_t bytes)
       buffer.narrow(0, 0, part).copy_(flat.narrow(0, at, part));
       std::memcpy(to + at, buffer.const_data_ptr(), part);
     }
-    return nullptr;
-  } catch (const std::exception &e) {
-    return strdup(e.what());
-  } catch (...) {
-    return strdup("unknown C++ exception");
-  }
+  });
 }
 
 // From here on the calling thread's tensors are counted.
 char *mb_count_tensors() {
-  try {
+  return guarded([] {
     counter = std::make_shared<Counter>();
     c10::ThreadLocalDebugInfo::_push(c10::DebugInfoKind::PROFILER_STATE, counter);
-    return nullptr;
-  } catch (const std::exception &e) {
-    return strdup(e.what());
-  } catch (...) {
-    return strdup("unknown C++ exception");
-  }
+  });
 }
 
 // The most bytes that there were at one time since the last call of this function, or since counting began.
@@ -84,14 +77,9 @@ void mb_counted_peak(int64_t *peak) {
 
 // Counts no longer.
 char *mb_count_no_tensors() {
-  try {
+  return guarded([] {
     if (counter) c10::ThreadLocalDebugInfo::_pop(c10::DebugInfoKind::PROFILER_STATE);
     counter = nullptr;
-    return nullptr;
-  } catch (const std::exception &e) {
-    return strdup(e.what());
-  } catch (...) {
-    return strdup("unknown C++ exception");
-  }
+  });
 }
 }

@@ -30,8 +30,10 @@ void on_bus_error(int signal, siginfo_t *info, void *context) {
   const int error = errno;
   const uintptr_t at = reinterpret_cast<uintptr_t>(info->si_addr);
   for (Range *range = ranges.load(std::memory_order_acquire); range != nullptr; range = range->next) {
+    // The end is 0 while the begin changes, so that no begin is read with another range's end.
+    const uintptr_t begin = range->begin.load(std::memory_order_acquire);
     const uintptr_t end = range->end.load(std::memory_order_acquire);
-    if (at >= end || at < range->begin.load(std::memory_order_acquire)) continue;
+    if (at < begin || at >= end || range->begin.load(std::memory_order_acquire) != begin) continue;
     range->broken.store(true, std::memory_order_release);
     void *place = reinterpret_cast<void *>(at / page * page);
     if (mmap(place, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED) {
@@ -93,7 +95,6 @@ void mb_unguard(void *handle) {
   const std::lock_guard<std::mutex> lock(changes);
   Range *range = static_cast<Range *>(handle);
   range->end.store(0, std::memory_order_release);
-  range->begin.store(0, std::memory_order_release);
   range->taken.store(false, std::memory_order_relaxed);
 }
 }

@@ -1,6 +1,6 @@
 //! A model with all that training keeps beside it.
 
-use tch::Device;
+use tch::{Device, Kind};
 
 use super::averages::Averages;
 use super::dtype;
@@ -29,7 +29,7 @@ impl Built {
         begin: impl FnOnce(&Megabyte) -> Result<T>,
     ) -> Result<(Self, T)> {
         let train = &config.train;
-        let kind = dtype::resolve(config, device)?;
+        let kind = dtype::resolved(config, device)?.train.dtype.kind().unwrap_or(Kind::Float);
         shortage::guard(Part::Model, config, || {
             let model = match drawn {
                 true => Megabyte::new(&config.model, kind, device, train.seed)?,

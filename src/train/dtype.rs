@@ -23,8 +23,8 @@ const CAPABILITY: (u32, u32) = (8, 0);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {
-    /// The one whose matrix products are faster on the device, measured at the start. A run keeps the one that it began
-    /// with: its `config.toml` has the name.
+    /// `"bfloat16"` where its matrix products are at least 1.2 times as fast on the device, measured at the start, else
+    /// `"float32"`. A run keeps the one that it began with: its `config.toml` has the name.
     Auto,
     /// 8 bits of exponent, 8 of fraction.
     Bfloat16,
@@ -168,10 +168,13 @@ impl Choice {
     }
 }
 
-/// Why a device has no bfloat16, where it has none. What is not known speaks for none: then the rates decide.
+/// Why a device has no bfloat16, where it has none or does not say.
 pub(super) fn without_bfloat16(device: Device) -> Option<String> {
     let Device::Cuda(index) = device else { return None };
-    lacks_bfloat16(cuda::device(index).ok()?.capability)
+    match cuda::device(index) {
+        Ok(device) => lacks_bfloat16(device.capability),
+        Err(error) => Some(format!("the device does not say whether it has bfloat16 ({error})")),
+    }
 }
 
 fn lacks_bfloat16(capability: (u32, u32)) -> Option<String> {
@@ -180,14 +183,14 @@ fn lacks_bfloat16(capability: (u32, u32)) -> Option<String> {
         .then(|| format!("the device is of compute capability {major}.{minor}, and bfloat16 needs {least}.0"))
 }
 
-/// The type in which a configuration is trained on a device, as libtorch names it.
-pub(super) fn resolve(config: &RunConfig, device: Device) -> Result<Kind> {
+/// The configuration with the type in which it is trained on a device: what memory it needs depends on that.
+pub fn resolved(config: &RunConfig, device: Device) -> Result<RunConfig> {
     config.train.dtype.check(device)?;
-    let dtype = match config.train.dtype {
-        Dtype::Auto => Choice::for_run(config, device)?.dtype,
-        named => named,
-    };
-    Ok(dtype.kind().unwrap_or(Kind::Float))
+    let mut config = config.clone();
+    if config.train.dtype == Dtype::Auto {
+        config.train.dtype = Choice::for_run(&config, device)?.dtype;
+    }
+    Ok(config)
 }
 
 /// A ratio, for people.

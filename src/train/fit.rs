@@ -6,7 +6,7 @@ use super::built::Built;
 use super::memory::{self, Footprint};
 use super::numerics::CudnnAttention;
 use super::shortage::Part;
-use super::{numerics, shortage};
+use super::{dtype, numerics, shortage};
 use crate::config::RunConfig;
 use crate::model::gradients;
 use crate::{Error, Result};
@@ -64,6 +64,8 @@ pub fn fit(config: &RunConfig, device: Device) -> Result<Fit> {
 
 /// The same as if so many bytes were available.
 pub fn within(config: &RunConfig, device: Device, available: u64) -> Result<Fit> {
+    // Tried in the type that it is trained in: the formula depends on it.
+    let config = &dtype::resolved(config, device)?;
     let sizes = config.train.micro_batch_sizes(&config.model);
     let mut trial = Trial::new(config, device, available, budget(available, SHARE))?;
     let mut best = (1, trial.first()?);

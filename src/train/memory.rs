@@ -10,6 +10,7 @@ use tch::{Device, Kind};
 
 use super::config::OptimizerKind;
 use super::dtype::Dtype;
+use super::speed::Work;
 use crate::config::RunConfig;
 use crate::data::Loader;
 use crate::model::{Activations, ModelConfig};
@@ -107,17 +108,26 @@ pub struct Footprint {
     pub batches: u64,
 }
 
-/// Fails where there is too little memory for a model that is loaded or made for inference: its weights, and the copy of its
-/// matrices in another type.
-pub fn check_inference(config: &ModelConfig, kind: Kind, device: Device) -> Result<()> {
+/// Fails where there is too little memory for a model that is loaded or made for inference: its weights, the copy of its
+/// matrices in another type, and what the work takes.
+pub fn check_inference(config: &ModelConfig, kind: Kind, device: Device, work: &Work) -> Result<()> {
     let frozen = Activations { config, rows: 1, kind, device }.frozen();
-    let needed = (4 * config.total_parameters()).saturating_add(frozen);
+    let weights = (4 * config.total_parameters()).saturating_add(frozen);
+    let beside = work.memory(config, kind, device);
     let available = available(device)?;
-    if needed <= available {
+    if weights.saturating_add(beside) <= available {
         return Ok(());
     }
-    let [needed, available] = [needed, available].map(human);
-    Err(Error::Memory(format!("the weights of this model need {needed} of memory, and {available} are available")))
+    let remedy = if weights.saturating_add(work.clone().as_memory_allows().memory(config, kind, device)) > available {
+        "a smaller model, or another device (--device)"
+    } else {
+        "fewer sequences together (--count, --batch or --lanes)"
+    };
+    let [weights, beside, available] = [weights, beside, available].map(human);
+    Err(Error::Memory(format!(
+        "the weights of this model need {weights} of memory and what it computes {beside} more, and {available} are \
+         available: try {remedy}"
+    )))
 }
 
 /// What libtorch and its libraries take for themselves at first, about: code that is loaded as it is used, kernels that are
@@ -126,7 +136,8 @@ const LIBRARIES: u64 = 256 << 20;
 const CUDA_LIBRARIES: u64 = 1 << 30;
 
 impl Footprint {
-    /// By formula, of a model that is not built for it.
+    /// By formula, of a model that is not built for it. Of a configuration that is [`resolved`](super::resolved): a type that is
+    /// not chosen yet counts as float32.
     pub fn of(config: &RunConfig, device: Device) -> Self {
         let RunConfig { model, train, .. } = config;
         let last = model.levels.len() - 1;
@@ -196,7 +207,6 @@ impl Footprint {
     }
 }
 
-/// Where the type is not chosen yet, the larger one.
 fn matrix_kind(dtype: Dtype) -> Kind {
     dtype.kind().unwrap_or(Kind::Float)
 }

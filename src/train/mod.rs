@@ -22,7 +22,7 @@ pub mod speed;
 mod trainer;
 
 pub use config::{OptimizerKind, Precision, Schedule, TrainConfig};
-pub use dtype::{Choice, Dtype, gflops, select};
+pub use dtype::{Choice, Dtype, gflops, resolved, select};
 pub use fit::{Fit, Larger, fit};
 pub use levels::LevelNorms;
 pub use losses::Course;

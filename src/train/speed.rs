@@ -11,7 +11,7 @@ use tch::{Cuda, Device, Kind, Tensor};
 use super::config::TrainConfig;
 use super::dtype::without_bfloat16;
 use crate::generate::OneThread;
-use crate::model::ModelConfig;
+use crate::model::{Activations, ModelConfig};
 use crate::{Error, Result};
 
 /// Floating-point operations of the smallest product that is measured, where the model's own has as many.
@@ -40,6 +40,9 @@ pub struct Work {
     products: Vec<Product>,
     /// Whether gradients are computed too.
     backward: bool,
+    /// Sequences that go through the model together, and whether their keys and values are kept, a unit after the other.
+    sequences: usize,
+    cached: bool,
 }
 
 /// (rows, inputs) times (inputs, outputs).
@@ -60,16 +63,27 @@ impl Work {
 
     /// Forward passes over so many sequences of the context.
     pub fn scoring(model: &ModelConfig, sequences: usize) -> Self {
-        Work::new(model, |l| (sequences * model.context / model.levels[l].unit, 1))
+        Work::new(model, sequences, false, |l| (sequences * model.context / model.levels[l].unit, 1))
     }
 
     /// One unit after the other of so many sequences together.
     pub fn generation(model: &ModelConfig, sequences: usize) -> Self {
-        Work::new(model, |l| (sequences, model.context / model.levels[l].unit))
+        Work::new(model, sequences, true, |l| (sequences, model.context / model.levels[l].unit))
+    }
+
+    /// The same where memory decides how many sequences there are: one is the least.
+    pub fn as_memory_allows(self) -> Self {
+        Work { sequences: 1, ..self }
+    }
+
+    /// Bytes that it takes beside the weights and the copy of its matrices, about.
+    pub(super) fn memory(&self, config: &ModelConfig, kind: Kind, device: Device) -> u64 {
+        let passes = Activations { config, rows: self.sequences, kind, device };
+        if self.cached { passes.generation() } else { passes.scoring() }
     }
 
     /// `of` gives rows and times of a level's products.
-    fn new(model: &ModelConfig, of: impl Fn(usize) -> (usize, usize)) -> Self {
+    fn new(model: &ModelConfig, sequences: usize, cached: bool, of: impl Fn(usize) -> (usize, usize)) -> Self {
         let mut products: Vec<Product> = Vec::new();
         let last = model.levels.len() - 1;
         for l in model.first_level()..=last {
@@ -84,7 +98,7 @@ impl Work {
         products.retain(|product| product.times > 0);
         products.sort_by(|a, b| b.flops().total_cmp(&a.flops()));
         products.truncate(PRODUCTS);
-        Work { products, backward: false }
+        Work { products, backward: false, sequences, cached }
     }
 }
 
@@ -104,7 +118,7 @@ impl Product {
         let ways = if backward { &WAYS[..] } else { &WAYS[..1] };
         let mut rows = (LEAST_FLOPS / (2 * inputs * outputs)).clamp(self.rows.min(8), self.rows);
         let single = loop {
-            let single = operands(rows, Kind::Float);
+            let single = operands(rows, Kind::Float)?;
             let seconds = single.seconds(1, ways)?.min(single.seconds(1, ways)?);
             if seconds >= SHORT || rows == self.rows {
                 break seconds;
@@ -113,8 +127,12 @@ impl Product {
         };
         let kinds = if wanted && single >= CALL { &[Kind::Float, Kind::BFloat16][..] } else { &[Kind::Float] };
         let times = (SHORT / single).ceil().clamp(1.0, 1000.0) as usize;
-        let all: Vec<Operands> = kinds.iter().map(|&kind| operands(rows, kind)).collect();
+        let all = kinds.iter().map(|&kind| operands(rows, kind)).collect::<Result<Vec<Operands>>>()?;
         let mut fastest = vec![f64::INFINITY; kinds.len()];
+        // What a type loads or compiles at its first call is not its rate.
+        for operands in &all {
+            operands.seconds(1, ways)?;
+        }
         let began = Instant::now();
         // In turn, so that what else the machine does meanwhile slows down all of them.
         for round in 0.. {
@@ -158,14 +176,14 @@ struct Operands {
 }
 
 impl Operands {
-    fn new([rows, inputs, outputs]: [usize; 3], kind: Kind, device: Device) -> Self {
+    fn new([rows, inputs, outputs]: [usize; 3], kind: Kind, device: Device) -> Result<Self> {
         let matrix = |rows, columns| matrix(rows as i64, columns as i64, kind, device);
-        Operands {
-            input: matrix(rows, inputs),
-            weight: matrix(outputs, inputs),
-            gradient: matrix(rows, outputs),
+        Ok(Operands {
+            input: matrix(rows, inputs)?,
+            weight: matrix(outputs, inputs)?,
+            gradient: matrix(rows, outputs)?,
             device,
-        }
+        })
     }
 
     /// Seconds of so many times these products, one after the other.
@@ -189,9 +207,10 @@ impl Operands {
 }
 
 /// Numbers of -1 to 1. Not from the global generator, whose state belongs to the run.
-fn matrix(rows: i64, columns: i64, kind: Kind, device: Device) -> Tensor {
+fn matrix(rows: i64, columns: i64, kind: Kind, device: Device) -> Result<Tensor> {
     let _guard = tch::no_grad_guard();
-    Tensor::linspace(-1.0, 1.0, rows * columns, (Kind::Float, device)).view([rows, columns]).to_kind(kind)
+    let numbers = Tensor::f_linspace(-1.0, 1.0, rows * columns, (Kind::Float, device))?;
+    Ok(numbers.f_view([rows, columns])?.f_to_kind(kind)?)
 }
 
 /// Floating-point operations a second in matrix products of each type.
@@ -217,7 +236,9 @@ pub fn rates(work: &Work, device: Device) -> Result<Rates> {
         return Ok(rates.clone());
     }
     let mut without = without_bfloat16(device);
-    let (mut flops, mut single, mut half) = (0.0, 0.0, Some(0.0));
+    let (mut flops, mut single) = (0.0, 0.0);
+    // Of the products that both were measured for.
+    let (mut flops_of_both, mut half) = (0.0, 0.0);
     // Threads that wait for each other, where other programs work too, would say nothing of the types.
     let _one_thread = OneThread::begin();
     let began = Instant::now();
@@ -225,15 +246,25 @@ pub fn rates(work: &Work, device: Device) -> Result<Rates> {
         if flops > 0.0 && began.elapsed().as_secs_f64() > ALL {
             break;
         }
-        flops += product.flops();
         let (of_single, of_half) = product.rates(without.is_none(), work.backward, device)?;
-        if of_half.is_none() && without.is_none() {
-            without = Some("products of microseconds take as long in either type".to_owned());
+        match of_half {
+            // From here on, of such products alone.
+            Some(_) if flops_of_both == 0.0 => (flops, single) = (0.0, 0.0),
+            None if flops_of_both > 0.0 => continue,
+            _ => {}
         }
+        flops += product.flops();
         single += product.flops() / of_single;
-        half = half.zip(of_half).map(|(half, rate)| half + product.flops() / rate);
+        if let Some(rate) = of_half {
+            flops_of_both += product.flops();
+            half += product.flops() / rate;
+        }
     }
-    let rates = Rates { float32: flops / single, bfloat16: half.map(|half| flops / half), without };
+    if flops_of_both == 0.0 && without.is_none() {
+        without = Some("products of microseconds take as long in either type".to_owned());
+    }
+    let bfloat16 = (flops_of_both > 0.0).then(|| flops_of_both / half);
+    let rates = Rates { float32: flops / single, bfloat16, without };
     known.insert(key, rates.clone());
     Ok(rates)
 }
@@ -256,12 +287,16 @@ pub fn matrix_flops(kind: Kind, device: Device) -> Option<f64> {
 }
 
 fn highest(kind: Kind, device: Device) -> Result<f64> {
-    let (mut n, largest) = if device.is_cuda() { (1024, 8192) } else { (256, 4096) };
+    let (mut n, largest) = if device.is_cuda() { (4096, 8192) } else { (256, 4096) };
+    if device.is_cuda() {
+        // Kernels are loaded at their first call, which takes longer than the clock below allows for all.
+        Operands::new([n; 3], kind, device)?.seconds(1, &WAYS)?;
+    }
     let began = Instant::now();
     let late = || began.elapsed().as_secs_f64() > PEAK;
     let mut best: f64 = 0.0;
     loop {
-        let operands = Operands::new([n; 3], kind, device);
+        let operands = Operands::new([n; 3], kind, device)?;
         let flops = 2.0 * (n as f64).powi(3);
         // In turn: types that are emulated have a kernel for each. The first one loads what libtorch loads at first.
         let mut turns = WAYS.iter().cycle();
@@ -360,7 +395,7 @@ mod tests {
     #[test]
     fn the_highest_rate_is_not_below_that_of_a_small_product() {
         let peak = matrix_flops(Kind::Float, Device::Cpu).unwrap();
-        let small = Operands::new([64; 3], Kind::Float, Device::Cpu);
+        let small = Operands::new([64; 3], Kind::Float, Device::Cpu).unwrap();
         let small = 2.0 * 64_f64.powi(3) / small.seconds(1, &WAYS[..1]).unwrap();
         assert!(peak.is_finite() && peak > small, "{peak} against {small}");
         assert_eq!(matrix_flops(Kind::Float, Device::Cpu), Some(peak));

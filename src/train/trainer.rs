@@ -63,6 +63,9 @@ pub struct Trainer {
     peak_flops: Option<f64>,
 }
 
+/// Steps that a device may still have before it, at most.
+const QUEUED: u64 = 64;
+
 /// What a run writes to, and whom it tells, while it trains.
 struct Outside<'a> {
     log: Log,
@@ -332,7 +335,7 @@ impl Trainer {
         if self.losses.is_full() {
             self.losses.settle(&self.config.train, &mut self.state)?;
         }
-        if self.config.train.max_minutes > 0.0 {
+        if self.nearly_out_of_time() {
             // What a device still has to do is not known else, and a queue of steps would be over the limit.
             synchronize(self.model.device());
         }
@@ -349,6 +352,13 @@ impl Trainer {
     /// Whether no step may begin any more: the last one goes beyond `train.max_minutes` by a part of its own length.
     fn out_of_time(&self) -> bool {
         self.config.train.max_minutes > 0.0 && self.state.minutes >= self.config.train.max_minutes
+    }
+
+    /// Whether no more than a queue of steps is left of `train.max_minutes`, as long as steps were so far.
+    fn nearly_out_of_time(&self) -> bool {
+        let each = self.state.minutes / self.state.step as f64;
+        let left = self.config.train.max_minutes - self.state.minutes;
+        self.config.train.max_minutes > 0.0 && (self.state.step < QUEUED || left <= QUEUED as f64 * each)
     }
 
     /// Brings what the run knows of its losses up to this step, logs sudden rises, and ends a run of which step after step

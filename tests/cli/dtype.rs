@@ -59,6 +59,11 @@ fn a_type_that_is_far_slower_is_told_of() {
     let asked = format!("train.dtype={other}");
     let found = dry(&asked);
     assert_eq!((found["dtype"].as_str(), found["reason"].as_str()), (Some(other), Some("as asked for")));
+    // The memory that is known before is that of the type which is chosen.
+    let needed = |run: &Value| run["memory"]["needed"].as_u64().unwrap();
+    let named = format!("train.dtype={chosen}");
+    assert_eq!(needed(&auto), needed(&dry(&named)));
+    assert_ne!(needed(&auto), needed(&found));
 
     let begun =
         run!("train", "--config", config, "--data", prepared, "--out", out, "--set", asked, "--device", "cpu").ok();

@@ -2,7 +2,7 @@
 //! be by a few steps on random bytes. No data is read and nothing is written.
 
 use megabyte::train::memory::{self, Footprint};
-use megabyte::train::{Choice, Dtype, TrainConfig, few_steps, gflops, shortage};
+use megabyte::train::{Choice, Dtype, TrainConfig, few_steps, gflops, resolved, shortage};
 use megabyte::{Error, RunConfig};
 use serde::Serialize;
 use tch::Device;
@@ -96,11 +96,13 @@ pub(super) fn run(mut config: RunConfig, args: &TrainArgs, device: Device) -> an
     if args.fit {
         config.train.micro_batch = super::fitted(&config, device)?;
     }
+    let choice = Choice::for_run(&config, device)?;
+    let resolved = resolved(&config, device)?;
     // Not even tried where the formula says no: the system might end a program that takes what is not there.
-    let measured = match shortage::check(&config, device) {
+    let measured = match shortage::check(&resolved, device) {
         Ok(()) => {
             memory::reset_peak(device)?;
-            bench::steps(config.clone(), SECONDS, device)
+            bench::steps(resolved.clone(), SECONDS, device)
         }
         Err(error) => Err(error.into()),
     };
@@ -111,7 +113,8 @@ pub(super) fn run(mut config: RunConfig, args: &TrainArgs, device: Device) -> an
         Err(Ok(error)) => return Err(error.into()),
         Err(Err(error)) => return Err(error),
     };
-    let found = describe(&config, device, measured, available)?;
+    let asked = if config.train.dtype == Dtype::Auto { None } else { super::type_warning(&choice) };
+    let found = describe(&resolved, device, measured, available, choice, asked)?;
     if let Some(reason) = &found.shortage {
         say(&format!("warning: this run does not fit, and would be refused: {reason}"));
     }
@@ -123,6 +126,8 @@ fn describe(
     device: Device,
     measured: Result<Steps, String>,
     available: u64,
+    choice: Choice,
+    asked: Option<String>,
 ) -> anyhow::Result<DryRun> {
     let RunConfig { model, train, .. } = config;
     let level = |l: usize| Level {
@@ -150,8 +155,6 @@ fn describe(
     // Saturating: any number of steps is valid.
     let bytes = steps.saturating_mul(train.bytes_per_step as u64);
     let predicted = bytes as f64 * (model.trained_bytes() / model.context as f64);
-    let choice = Choice::for_run(config, device)?;
-    let asked = if train.dtype == Dtype::Auto { None } else { super::type_warning(&choice) };
     Ok(DryRun {
         parameters: model.total_parameters(),
         output_parameters: model.output_parameters(),

@@ -87,7 +87,7 @@ impl Codec {
         let on_cuda = self.model.device().is_cuda();
         let full = if on_cuda { CUDA_LANES } else { LANES };
         let many = if block < full { block * (full / block) } else { full };
-        let half = self.memory()? / 2;
+        let half = self.memory()?.min(memory::available(self.model.device())?) / 2;
         let fit = self.fitting(if on_cuda { half } else { half.min(CACHES) });
         Ok(many.min(windows.next_power_of_two()).min(fit).max(1))
     }
