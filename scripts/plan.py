@@ -76,7 +76,8 @@ def measure(megabyte, name, test_bytes):
     if trained["bytes_per_second"] is None:
         sys.exit(f"{config} does not fit into the memory of this machine: {trained['shortage']}")
     # A byte takes as long in a shorter sequence.
-    drawn = ask("bench", "generate", "--config", config, "--seconds", "0.5", "--dtype", trained["dtype"], "--set", f"model.context={context // 4}")
+    shorter = f"model.context={context // 4}"
+    drawn = ask("bench", "generate", "--config", config, "--seconds", "0.5", "--dtype", trained["dtype"], "--set", shorter)
     return {
         "rate": trained["bytes_per_second"],
         "generated": drawn["bytes_per_second"],

@@ -63,23 +63,22 @@ pub fn run(args: BenchArgs) -> anyhow::Result<()> {
     if args.profile && args.what != BenchWhat::Train {
         bail!(Error::Usage("--profile: is of training steps; use `bench train --profile`".to_owned()));
     }
-    let dtypes = match &args.dtype {
+    let named: Option<Dtype> = match &args.dtype {
         Some(_) if !matches!(args.what, BenchWhat::Generate | BenchWhat::Compress) => {
             bail!(Error::Usage(
                 "--dtype: is of generating and compressing; --set train.dtype=… is of training".to_owned()
             ))
         }
-        Some(name) => vec![name.parse()?],
-        None => Vec::new(),
+        name => name.as_deref().map(str::parse).transpose()?,
     };
     let device = device::choose(args.device.as_deref())?;
-    let dtypes = match dtypes.first() {
+    let dtypes = match named {
         Some(Dtype::Auto) => bail!(Error::Usage(
             "--dtype auto: bench measures the type that is named, or where none is, all that the device has".to_owned()
         )),
-        Some(named) => {
-            named.check(device)?;
-            dtypes
+        Some(dtype) => {
+            dtype.check(device)?;
+            vec![dtype]
         }
         None => [Dtype::Float32, Dtype::Bfloat16].into_iter().filter(|dtype| dtype.check(device).is_ok()).collect(),
     };
@@ -236,12 +235,18 @@ pub(super) fn steps(mut config: RunConfig, seconds: f64, device: Device) -> anyh
     })
 }
 
-/// Whole sequences of the context from an empty prompt, one at a time.
-fn generation(config: &RunConfig, seconds: f64, device: Device, dtype: Dtype) -> anyhow::Result<Measured> {
+/// A model as inference has it, with random weights.
+fn frozen_model(config: &RunConfig, device: Device, dtype: Dtype) -> anyhow::Result<Megabyte> {
     let kind = dtype.kind().unwrap_or(Kind::Float);
     memory::check_inference(&config.model, kind, device, &Work::generation(&config.model, 1))?;
     let mut model = Megabyte::new(&config.model, kind, device, 0)?;
     model.freeze();
+    Ok(model)
+}
+
+/// Whole sequences of the context from an empty prompt, one at a time.
+fn generation(config: &RunConfig, seconds: f64, device: Device, dtype: Dtype) -> anyhow::Result<Measured> {
+    let model = frozen_model(config, device, dtype)?;
     let length = config.model.context;
     let sample = SampleConfig { temperature: 1.0, ..SampleConfig::default() };
     let request = |length| Request { prompt: Vec::new(), length, count: 1, sample };
@@ -266,10 +271,7 @@ fn generation(config: &RunConfig, seconds: f64, device: Device, dtype: Dtype) ->
 
 /// Random bytes to an archive and back, full batches on every core.
 fn compression(config: &RunConfig, seconds: f64, device: Device, dtype: Dtype) -> anyhow::Result<Measured> {
-    let kind = dtype.kind().unwrap_or(Kind::Float);
-    memory::check_inference(&config.model, kind, device, &Work::generation(&config.model, 1))?;
-    let mut model = Megabyte::new(&config.model, kind, device, 0)?;
-    model.freeze();
+    let model = frozen_model(config, device, dtype)?;
     let parameters = model.parameters().count();
     let codec = Codec::new(config.data.layout()?, model)?;
     let threads = pairs::threads(None)?;

@@ -48,12 +48,8 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     if args.fit {
         config.train.micro_batch = fitted(&config, device)?;
     }
-    // Before data is prepared, which may take hours. A run that goes on keeps its type.
-    let mut in_its_type = config.clone();
-    if let (Dtype::Auto, Some(origin)) = (config.train.dtype, &origin) {
-        in_its_type.train.dtype = origin.config.train.dtype;
-    }
-    shortage::check(&resolved(&in_its_type, device)?, device)?;
+    // Before data is prepared, which may take hours.
+    shortage::check(&resolved(&config, device)?, device)?;
     let (train, valid) = datasets(&config, terminal)?;
 
     let mut trainer = match &origin {

@@ -1,5 +1,5 @@
 //! The memory of a pass beside weights and what each of them has, by formula: what autograd keeps for the way back, and what
-//! is there for a moment on top. An upper estimate, so that what does not fit is known before anything is taken.
+//! is there for a moment on top. Upper estimates of tensors alone, so that what does not fit is known before anything is taken.
 //!
 //! Dimensions: S parents of n units in each, D width, H heads, F width of the feed-forward layer, V symbols; a number of
 //! matrix work has m bytes, one of the residual stream 4. All sums are in float64: sizes may be beyond any integer.

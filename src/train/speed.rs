@@ -236,35 +236,29 @@ pub fn rates(work: &Work, device: Device) -> Result<Rates> {
         return Ok(rates.clone());
     }
     let mut without = without_bfloat16(device);
-    let (mut flops, mut single) = (0.0, 0.0);
-    // Of the products that both were measured for.
-    let (mut flops_of_both, mut half) = (0.0, 0.0);
+    // Operations of each product, and their rates.
+    let mut measured: Vec<(f64, f64, Option<f64>)> = Vec::new();
     // Threads that wait for each other, where other programs work too, would say nothing of the types.
     let _one_thread = OneThread::begin();
     let began = Instant::now();
     for product in &work.products {
-        if flops > 0.0 && began.elapsed().as_secs_f64() > ALL {
+        if !measured.is_empty() && began.elapsed().as_secs_f64() > ALL {
             break;
         }
-        let (of_single, of_half) = product.rates(without.is_none(), work.backward, device)?;
-        match of_half {
-            // From here on, of such products alone.
-            Some(_) if flops_of_both == 0.0 => (flops, single) = (0.0, 0.0),
-            None if flops_of_both > 0.0 => continue,
-            _ => {}
-        }
-        flops += product.flops();
-        single += product.flops() / of_single;
-        if let Some(rate) = of_half {
-            flops_of_both += product.flops();
-            half += product.flops() / rate;
-        }
+        let (single, half) = product.rates(without.is_none(), work.backward, device)?;
+        measured.push((product.flops(), single, half));
     }
-    if flops_of_both == 0.0 && without.is_none() {
+    // The types are compared by the products that were measured in both, where there are any.
+    let compared = measured.iter().any(|(.., half)| half.is_some());
+    if compared {
+        measured.retain(|(.., half)| half.is_some());
+    } else if without.is_none() {
         without = Some("products of microseconds take as long in either type".to_owned());
     }
-    let bfloat16 = (flops_of_both > 0.0).then(|| flops_of_both / half);
-    let rates = Rates { float32: flops / single, bfloat16, without };
+    let flops: f64 = measured.iter().map(|(flops, ..)| flops).sum();
+    let single: f64 = measured.iter().map(|(flops, single, _)| flops / single).sum();
+    let half: f64 = measured.iter().filter_map(|(flops, _, half)| half.map(|half| flops / half)).sum();
+    let rates = Rates { float32: flops / single, bfloat16: compared.then_some(flops / half), without };
     known.insert(key, rates.clone());
     Ok(rates)
 }
