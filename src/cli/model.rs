@@ -1,5 +1,6 @@
 //! Arguments that several verbs share.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -25,6 +26,6 @@ pub struct ScoringArgs {
     #[arg(long, default_value = "plain", value_name = "HOW")]
     pub inference: String,
     /// Sequences scored together
-    #[arg(long, default_value_t = 8)]
-    pub batch: usize,
+    #[arg(long, default_value = "8")]
+    pub batch: NonZeroUsize,
 }

@@ -56,12 +56,12 @@ pub fn run(args: EvalArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let inference = args.scoring.inference.parse()?;
     // What a journal has is of one type.
     let before = args.resume_file.as_deref().and_then(Journal::dtype).and_then(|name| name.parse().ok());
-    let batch = args.scoring.batch;
+    let batch = args.scoring.batch.get();
     let Opened { place, file, model, device, dtype } =
         model::open(&args.model, before, |model| Work::scoring(model, batch))?;
     let (split, dataset) = open(&args, &file.layout, progress)?;
 
-    let options = EvalOptions { batch: args.scoring.batch, limit_bytes: args.limit_bytes, inference };
+    let options = EvalOptions { batch, limit_bytes: args.limit_bytes, inference };
     let mut journal = match &args.resume_file {
         None => None,
         Some(path) => {

@@ -47,11 +47,11 @@ struct Line {
 pub fn run(args: RankArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let label = labels(&args)?;
     let inference = args.scoring.inference.parse()?;
-    let batch = args.scoring.batch;
+    let batch = args.scoring.batch.get();
     let Opened { place, file, model, device, dtype } =
         model::open(&args.model, None, |model| Work::scoring(model, batch))?;
     let mut files = Files::find(&args.data, &file.layout)?;
-    let mut ranked = density::rank(&model, &mut files, inference, args.scoring.batch, args.relative, progress)?;
+    let mut ranked = density::rank(&model, &mut files, inference, batch, args.relative, progress)?;
     if ranked.is_empty() {
         bail!("none of {} files can be used; the first: {}", files.len(), first(&files));
     }

@@ -48,7 +48,7 @@ pub fn run(args: ScoreArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         output::check_free(path, args.force)?;
     }
     let inference = args.scoring.inference.parse()?;
-    let batch = args.scoring.batch;
+    let batch = args.scoring.batch.get();
     let Opened { place, file, model, device, dtype } =
         model::open(&args.model, None, |model| Work::scoring(model, batch))?;
     let mut files = Files::find(&args.files, &file.layout)?.with_short_names()?;
@@ -83,7 +83,7 @@ pub fn run(args: ScoreArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         });
         Ok(())
     };
-    density::score_files(&model, &mut files, inference, args.scoring.batch, progress, &mut each)?;
+    density::score_files(&model, &mut files, inference, batch, progress, &mut each)?;
     if lines.is_empty() {
         let reason = files.skipped.first().map(Skipped::to_string);
         bail!(reason.unwrap_or_else(|| "there is nothing to score".to_owned()));

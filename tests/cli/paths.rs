@@ -72,6 +72,9 @@ fn wrong_words_are_wrong_use() {
     run!("eval", "--model", run, "--data", file, "--split", "half").fails(2, &["half", "`valid`"]);
     run!("eval", "--model", run, "--data", file, "--inference", "magic").fails(2, &["magic", "sliding+strided"]);
     run!("eval", "--model", run, "--data", file, "--dtype", "int4").fails(2, &["int4", "float32"]);
+    run!("eval", "--model", run, "--data", file, "--batch", "0").fails(2, &["--batch", "0"]);
+    run!("score", "--model", run, file, "--out", out, "--batch", "0").fails(2, &["--batch", "0"]);
+    run!("rank", "--model", run, "--data", file, "--batch", "0").fails(2, &["--batch", "0"]);
     run!("bench", "sleep").fails(2, &["sleep", "generate"]);
     run!("bench", "data", "--profile").fails(2, &["--profile", "bench train"]);
     run!("bench", "data", "--seconds=-1").fails(2, &["--seconds"]);
