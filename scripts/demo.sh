@@ -5,7 +5,7 @@
 #
 #   DEMO="image text" scripts/demo.sh        only these
 #   DEMO_AUDIO=piano scripts/demo.sh         another data set card
-#   DEMO_MINUTES=30 scripts/demo.sh          minutes for all three; 12
+#   DEMO_MINUTES=30 scripts/demo.sh          minutes for all that is made, downloads not counted; 12
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -86,10 +86,13 @@ is_trained() { is trained && [ -e "$run/checkpoints/best" ]; }
 is_under_way() { is begun && [ -e "$run/checkpoints/latest" ]; }
 
 unplanned=()
+fetching=0 # seconds, which are a matter of the network
 for m in $models; do
     select_model "$m"
     stage "$m: data (${card[$m]})"
+    began=$SECONDS
     "$megabyte" download "${card[$m]}" --out "$data/files"
+    fetching=$((fetching + SECONDS - began))
     if ! is prepared; then
         "$megabyte" prepare "$data/files" --config "$config" --out "$data/prepared" --force
         mark prepared
@@ -97,16 +100,20 @@ for m in $models; do
     # A training that was planned keeps its plan, however often it is stopped.
     if ! is_trained && ! is_under_way && ! { is planned && [ -e "$state/$m.plan" ]; }; then
         unplanned+=("$m=${eval_bytes[$m]}")
+    elif [ -n "${DEMO_MINUTES:-}" ] && [ "$DEMO_MINUTES" != "$(cat "$state/$m.minutes" 2>/dev/null)" ]; then
+        stage "$m: keeps its plan of before, whatever DEMO_MINUTES is now; without runs/demo/$m and $state/$m.* it is made anew"
     fi
 done
 
 if [ ${#unplanned[@]} -gt 0 ]; then
     stage "plan: what this machine reaches"
-    # Each model has a third of the time.
+    # What was planned before has its share of the time.
+    all=$(wc -w <<<"$models")
     .venv/bin/python scripts/plan.py --megabyte "$megabyte" --out "$state" \
-        --seconds $((minutes * 60 * ${#unplanned[@]} / 3 - SECONDS)) "${unplanned[@]}"
+        --seconds $((minutes * 60 * ${#unplanned[@]} / all - SECONDS + fetching)) "${unplanned[@]}"
     for m in "${unplanned[@]%%=*}"; do
         select_model "$m"
+        echo "$minutes" >"$state/$m.minutes"
         mark planned
     done
 fi

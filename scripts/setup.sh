@@ -64,11 +64,13 @@ pip=(.venv/bin/python -m pip install --disable-pip-version-check)
 if [ "${TORCH:-}" = cpu ]; then
     wheel=$(sed -n 's/^\(torch==.*\)/\1+cpu/p' requirements.txt)
     "${pip[@]}" "$wheel" ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} || {
-        echo "$wheel was not found: TORCH_INDEX=URL names a package index that has it; without TORCH=cpu the wheel with CUDA is taken" >&2
+        echo "$wheel was not found: TORCH_INDEX=URL names a package index that has it (see PyTorch's installation page: Linux, Pip," \
+            "CPU); without TORCH=cpu the wheel with CUDA is taken" >&2
         exit 1
     }
 elif [ -z "$before" ] && [ ! -e /dev/nvidiactl ] && [ ! -e /dev/dxg ]; then
-    echo "note: no NVIDIA GPU is seen here, and the wheel with CUDA is gigabytes; TORCH=cpu takes the one without" >&2
+    echo "note: no NVIDIA GPU is seen here, and the wheel with CUDA is gigabytes; TORCH=cpu TORCH_INDEX=URL takes the one" \
+        "without from a package index that has it, which PyTorch's installation page names (Linux, Pip, CPU)" >&2
 fi
 "${pip[@]}" --requirement requirements.txt
 

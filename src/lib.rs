@@ -17,6 +17,7 @@ pub mod modality;
 pub mod model;
 pub mod native;
 pub mod progress;
+pub mod replace;
 pub mod report;
 pub mod train;
 

@@ -16,6 +16,7 @@ use commands::terminal::say;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     megabyte::native::keep_freed_memory();
+    megabyte::native::ignore_file_size_signal();
     commands::terminal::catch_ctrl_c();
     // A panic is a defect of this program; a backtrace would tell its user nothing.
     panic::set_hook(Box::new(|info| {

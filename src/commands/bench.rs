@@ -45,8 +45,11 @@ struct Measured {
     /// The most bytes of memory while it was measured: see `train::memory`.
     #[serde(skip_serializing_if = "Option::is_none")]
     memory: Option<u64>,
-    parameters: u64,
+    /// Of the model, and the type of its matrix work; batches have neither.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<u64>,
     device: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     dtype: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<Profile>,
@@ -112,15 +115,17 @@ fn in_types(dtypes: &[Dtype], measure: impl Fn(Dtype) -> anyhow::Result<Measured
 }
 
 fn print(measured: &Measured) -> anyhow::Result<()> {
+    // Batches have no model.
+    let model = measured.parameters.map_or(String::new(), |parameters| {
+        format!(" ({}, {:.2} M parameters)", measured.dtype, parameters as f64 / 1e6)
+    });
     output::print(&format!(
-        "{}: {} over {} bytes in {:.1} s on {} ({}, {:.2} M parameters)",
+        "{}: {} over {} bytes in {:.1} s on {}{model}",
         measured.what,
         output::rate(measured.bytes_per_second),
         measured.bytes,
         measured.seconds,
         measured.device,
-        measured.dtype,
-        measured.parameters as f64 / 1e6
     ))?;
     if let Some(ms) = measured.ms_per_step {
         let share = measured.mfu.zip(measured.matrix_gflops).map_or(String::new(), |(mfu, peak)| {
@@ -187,7 +192,7 @@ fn train(config: RunConfig, seconds: f64, device: Device) -> anyhow::Result<Meas
         mfu: found.mfu,
         matrix_gflops: found.peak_flops.map(|peak| peak / 1e9),
         memory: Some(found.memory),
-        parameters: found.parameters,
+        parameters: Some(found.parameters),
         device: device::name(device),
         dtype: found.choice.dtype.to_string(),
         ..Measured::default()
@@ -238,7 +243,7 @@ pub(super) fn steps(mut config: RunConfig, seconds: f64, device: Device) -> anyh
 /// A model as inference has it, with random weights.
 fn frozen_model(config: &RunConfig, device: Device, dtype: Dtype) -> anyhow::Result<Megabyte> {
     let kind = dtype.kind().unwrap_or(Kind::Float);
-    memory::check_inference(&config.model, kind, device, &Work::generation(&config.model, 1))?;
+    memory::check_inference(&config.model, kind, device, &Work::generation(&config.model, 1), "model.context")?;
     let mut model = Megabyte::new(&config.model, kind, device, 0)?;
     model.freeze();
     Ok(model)
@@ -262,7 +267,7 @@ fn generation(config: &RunConfig, seconds: f64, device: Device, dtype: Dtype) ->
         bytes_per_second: bytes as f64 / elapsed,
         bytes,
         seconds: elapsed,
-        parameters: model.parameters().count(),
+        parameters: Some(model.parameters().count()),
         device: device::name(device),
         dtype: dtype.to_string(),
         ..Measured::default()
@@ -309,7 +314,7 @@ fn compression(config: &RunConfig, seconds: f64, device: Device, dtype: Dtype) -
         decompress_bytes_per_second: Some(bytes as f64 / back),
         threads: Some(threads),
         lanes,
-        parameters,
+        parameters: Some(parameters),
         device: device::name(device),
         dtype: dtype.to_string(),
         ..Measured::default()

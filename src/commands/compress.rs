@@ -80,7 +80,7 @@ pub fn run(args: CompressArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let threads = pairs::threads(args.threads)?;
     let before = if args.force { None } else { dtype_of(&all) };
     let lanes = args.lanes.unwrap_or(LANES);
-    let found = model::find(&args.model, before, |model| Work::generation(model, lanes).as_memory_allows())?;
+    let found = model::find(&args.model, "--lanes", before, |model| Work::generation(model, lanes).as_memory_allows())?;
     let codec = Codec::load(&found.place, found.kind(), found.device)?;
     let model::Found { place, device, dtype } = found;
     let modality = codec.layout().modality();

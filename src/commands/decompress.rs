@@ -153,7 +153,7 @@ fn codec<'a>(codecs: &'a mut Vec<(Way, Codec)>, place: &Path, way: &Way) -> Resu
             dtype.check(way.device)?;
             let kind = dtype.kind().unwrap_or(Kind::Float);
             let model = ModelFile::read(place)?.model;
-            memory::check_inference(&model, kind, way.device, &Work::generation(&model, 1))?;
+            memory::check_inference(&model, kind, way.device, &Work::generation(&model, 1), "--threads")?;
             codecs.push((way.clone(), Codec::load(place, kind, way.device)?));
             codecs.len() - 1
         }

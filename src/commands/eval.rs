@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use megabyte::config::DataConfig;
 use megabyte::data::{self, Dataset, Split, shard};
 use megabyte::density::{
@@ -58,8 +59,25 @@ pub fn run(args: EvalArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let before = args.resume_file.as_deref().and_then(Journal::dtype).and_then(|name| name.parse().ok());
     let batch = args.scoring.batch.get();
     let Opened { place, file, model, device, dtype } =
-        model::open(&args.model, before, |model| Work::scoring(model, batch))?;
+        model::open(&args.model, "--batch", before, |model| Work::scoring(model, batch))?;
     let (split, dataset) = open(&args, &file.layout, progress)?;
+    if dataset.is_empty() {
+        let names: Vec<String> = args.data.iter().map(|path| path.display().to_string()).collect();
+        let names = names.join(", ");
+        bail!(match Split::ALL.iter().any(|known| known.name() == split) {
+            true => Error::Usage(format!(
+                "--data {names}: nothing of it is in {split}: take another split (--split train, valid, test or all), or name \
+                 files, which are scored whole"
+            )),
+            false => Error::Usage(format!("--data {names}: there is nothing to score in it")),
+        });
+    }
+    if split == "all" && let Some(trained_on) = trained_on(&args) {
+        progress.note(&format!(
+            "warning: {trained_on} is what this model was trained on, and is scored whole; --split test scores what was held \
+             out of it"
+        ));
+    }
 
     let options = EvalOptions { batch, limit_bytes: args.limit_bytes, inference };
     let mut journal = match &args.resume_file {
@@ -120,6 +138,14 @@ fn open(args: &EvalArgs, layout: &Layout, progress: &dyn Progress) -> megabyte::
     Ok((name.to_owned(), dataset))
 }
 
+/// A path of `--data` that belongs to what the model's run was trained on, if one does.
+fn trained_on(args: &EvalArgs) -> Option<String> {
+    let data = model_run::config(&args.model.path)?.data;
+    let sources: Vec<PathBuf> = data.sources.iter().map(|source| output::whole(source)).collect();
+    let within = |path: &&PathBuf| sources.iter().any(|source| output::whole(path).starts_with(source));
+    args.data.iter().find(within).map(|path| path.display().to_string())
+}
+
 fn is_shard(path: &Path) -> bool {
     let mut head = [0; shard::MAGIC.len()];
     File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok() && head == shard::MAGIC
@@ -142,7 +168,7 @@ fn print(found: &Found) -> anyhow::Result<()> {
     output::print(&format!("split          {}, {bytes} bytes in {sequences} sequences", found.split))?;
     output::print(&format!("inference      {}, context {context}, stride {stride}{offset}", inference.name()))?;
     output::print(&format!("windows        {windows} in {seconds:.1} s on {} in {}", found.device, found.dtype))?;
-    output::print(&format!("bits per byte  {bits_per_byte:.4} ± {std_error:.4}"))?;
+    output::print(&format!("bits per byte  {}", output::bits(*bits_per_byte, *std_error)))?;
     if let Some(bits) = found.evaluation.bits_per_dimension {
         output::print(&format!("per dimension  {bits:.4}"))?;
     }
@@ -157,7 +183,8 @@ fn print(found: &Found) -> anyhow::Result<()> {
         output::print(&format!("{:14} {}", curve.by, groups.collect::<Vec<_>>().join("  ")))?;
     }
     for SourceCost { source, files, bits_per_byte, std_error, .. } in found.sources.iter().take(SOURCES) {
-        output::print(&format!("source         {bits_per_byte:.4} ± {std_error:.4}  {source} ({files} files)"))?;
+        let bits = output::bits(*bits_per_byte, *std_error);
+        output::print(&format!("source         {bits}  {source} ({})", output::count(*files, "file")))?;
     }
     if found.sources.len() > SOURCES {
         output::print(&format!("source         and {} more, with --json", found.sources.len() - SOURCES))?;

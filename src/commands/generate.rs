@@ -10,9 +10,10 @@ use megabyte::generate::{Request, SampleConfig, generate};
 use megabyte::modality::{Adapter, Modality};
 use megabyte::model::ModelConfig;
 use megabyte::progress::Progress;
-use megabyte::train::Dtype;
 use megabyte::train::speed::Work;
+use megabyte::train::{Dtype, memory};
 use serde::Serialize;
+use tch::Device;
 
 use super::model::{self, Opened};
 use super::{device, model_run, output};
@@ -57,7 +58,7 @@ pub fn run(args: GenerateArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     }
     let count = args.count;
     let Opened { place, file, model, device, dtype } =
-        model::open(&args.model, None, |model| Work::generation(model, count))?;
+        model::open(&args.model, "--count", None, |model| Work::generation(model, count))?;
     let adapter = file.layout.adapter();
 
     let prompt = match &args.prompt {
@@ -67,6 +68,7 @@ pub fn run(args: GenerateArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let kept = kept_bytes(args.keep.as_deref(), prompt.len(), adapter.as_ref())?;
     let length = length(&args, &file.model, adapter.as_ref())?;
     check_room(kept, length)?;
+    check_memory(args.count, length)?;
     let request = Request { prompt: prompt[..kept].to_vec(), length, count: args.count, sample: settings(&args) };
     let started = Instant::now();
     let sequences = generate(&model, &request, progress)?;
@@ -186,6 +188,19 @@ fn check_room(kept: usize, length: usize) -> megabyte::Result<()> {
     if kept >= length {
         return Err(Error::Usage(format!(
             "a length of {length} bytes leaves nothing to generate after the {kept} bytes of the prompt: ask for more with --length or --seconds, or keep less with --keep"
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses more bytes than there is memory for: they are written once all of them are there.
+fn check_memory(count: usize, length: usize) -> megabyte::Result<()> {
+    let (needed, available) = ((count as u64).saturating_mul(length as u64), memory::available(Device::Cpu)?);
+    if needed > available {
+        let [needed, available] = [needed, available].map(memory::human);
+        return Err(Error::Memory(format!(
+            "{count} x {length} bytes are {needed}, and {available} of memory are available: ask for fewer with --length, \
+             --seconds or --count"
         )));
     }
     Ok(())

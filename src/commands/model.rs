@@ -45,8 +45,13 @@ impl Found {
 }
 
 /// Finds a model, and the type in which it is to do some work. `before` is the type of work that this call goes on with,
-/// where it does with any. Fails where there is too little memory for it.
-pub fn find(args: &ModelArgs, before: Option<Dtype>, work: impl FnOnce(&ModelConfig) -> Work) -> Result<Found> {
+/// where it does with any. Fails where there is too little memory for it, of which `flag` takes more or less.
+pub fn find(
+    args: &ModelArgs,
+    flag: &str,
+    before: Option<Dtype>,
+    work: impl FnOnce(&ModelConfig) -> Work,
+) -> Result<Found> {
     let device = device::choose(args.device.as_deref())?;
     let asked: Dtype = args.dtype.parse()?;
     let place = folder::resolve(&args.path)?;
@@ -54,7 +59,7 @@ pub fn find(args: &ModelArgs, before: Option<Dtype>, work: impl FnOnce(&ModelCon
     let work = work(&config);
     if let (Dtype::Auto, Some(dtype)) = (asked, before) {
         let found = Found { place, device, dtype };
-        memory::check_inference(&config, found.kind(), device, &work)?;
+        memory::check_inference(&config, found.kind(), device, &work, flag)?;
         return Ok(found);
     }
     let choice = Choice::new(asked, &work, device)?;
@@ -63,13 +68,18 @@ pub fn find(args: &ModelArgs, before: Option<Dtype>, work: impl FnOnce(&ModelCon
         say(&format!("warning: {warning}"));
     }
     let found = Found { place, device, dtype: choice.dtype };
-    memory::check_inference(&config, found.kind(), device, &work)?;
+    memory::check_inference(&config, found.kind(), device, &work, flag)?;
     Ok(found)
 }
 
 /// Finds a model and loads it.
-pub fn open(args: &ModelArgs, before: Option<Dtype>, work: impl FnOnce(&ModelConfig) -> Work) -> Result<Opened> {
-    let found = find(args, before, work)?;
+pub fn open(
+    args: &ModelArgs,
+    flag: &str,
+    before: Option<Dtype>,
+    work: impl FnOnce(&ModelConfig) -> Work,
+) -> Result<Opened> {
+    let found = find(args, flag, before, work)?;
     let (file, model) = folder::load(&found.place, found.kind(), found.device)?;
     let Found { place, device, dtype } = found;
     Ok(Opened { place, file, model, device, dtype })

@@ -1,31 +1,22 @@
 //! How results leave: standard output, and files that replace nothing unasked.
 
-use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use megabyte::Error;
+pub use megabyte::replace::{check_free, check_regular, write};
 use serde::Serialize;
 
 /// Prints a line of results. A reader that has gone away is an error that `main` takes for success.
 pub fn print(line: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}")?;
-    Ok(out.flush()?)
+    writeln!(out, "{line}").and_then(|()| out.flush()).context("standard output")
 }
 
 /// Prints one JSON object.
 pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&serde_json::to_string(value)?)
-}
-
-/// Refuses a path that something stands at, unless forced.
-pub fn check_free(path: &Path, force: bool) -> anyhow::Result<()> {
-    if !force && path.exists() && fs::read_dir(path).map_or(true, |mut entries| entries.next().is_some()) {
-        bail!("{}: is there already; choose another path or add --force", path.display());
-    }
-    Ok(())
 }
 
 /// Refuses to write two results to one file, or one to a file that is read; each path has the name of its flag.
@@ -52,18 +43,14 @@ pub fn whole(path: &Path) -> PathBuf {
     path.canonicalize().ok().or_else(folder).or_else(|| std::path::absolute(path).ok()).unwrap_or(path.to_owned())
 }
 
-/// Writes a file beside and renames it into place.
-pub fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
-    let mut file = tempfile::NamedTempFile::new_in(folder).with_context(|| format!("{}", folder.display()))?;
-    let context = || format!("{}", path.display());
-    file.write_all(content).with_context(context)?;
-    file.as_file().sync_all().with_context(context)?;
-    // A temporary file is private; what a user asked for has the usual mode.
-    fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644)).with_context(context)?;
-    file.persist(path).map_err(|error| error.error).with_context(context)?;
-    Ok(())
+/// A figure in bits per byte, with its standard error where it has one: a single sequence has none.
+pub fn bits(value: f64, std_error: f64) -> String {
+    if std_error > 0.0 { format!("{value:.4} ± {std_error:.4}") } else { format!("{value:.4}") }
+}
+
+/// So many of something: 1 document, 2 documents.
+pub fn count(number: u64, one: &str) -> String {
+    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A rate for people: 12.3 kB/s.

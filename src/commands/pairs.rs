@@ -25,6 +25,7 @@ pub fn find(inputs: &[PathBuf], out: &Path, rename: impl Fn(PathBuf) -> PathBuf)
     let mut found = Vec::new();
     for input in inputs {
         if !input.is_dir() {
+            output::check_regular(input)?;
             let name = input.file_name().with_context(|| format!("{}: is no file", input.display()))?;
             found.push((input.clone(), PathBuf::from(name)));
             continue;
@@ -49,6 +50,7 @@ pub fn find(inputs: &[PathBuf], out: &Path, rename: impl Fn(PathBuf) -> PathBuf)
     let mut pairs = Vec::new();
     for (from, name) in found {
         let to = if into_folder { out.join(rename(name)) } else { out.to_owned() };
+        output::check_regular(&to)?;
         if inputs.contains(&output::whole(&to)) {
             bail!(Error::Usage(format!("--out {}: is one of the files to read", to.display())));
         }

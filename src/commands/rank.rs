@@ -49,7 +49,7 @@ pub fn run(args: RankArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let inference = args.scoring.inference.parse()?;
     let batch = args.scoring.batch.get();
     let Opened { place, file, model, device, dtype } =
-        model::open(&args.model, None, |model| Work::scoring(model, batch))?;
+        model::open(&args.model, "--batch", None, |model| Work::scoring(model, batch))?;
     let mut files = Files::find(&args.data, &file.layout)?;
     let mut ranked = density::rank(&model, &mut files, inference, batch, args.relative, progress)?;
     if ranked.is_empty() {

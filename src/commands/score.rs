@@ -50,7 +50,7 @@ pub fn run(args: ScoreArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let inference = args.scoring.inference.parse()?;
     let batch = args.scoring.batch.get();
     let Opened { place, file, model, device, dtype } =
-        model::open(&args.model, None, |model| Work::scoring(model, batch))?;
+        model::open(&args.model, "--batch", None, |model| Work::scoring(model, batch))?;
     let mut files = Files::find(&args.files, &file.layout)?.with_short_names()?;
     let alone = matches!(&args.files[..], [file] if file.is_file());
     let mut out = Place::new(args.out.as_deref(), "--out", alone)?;

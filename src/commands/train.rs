@@ -76,9 +76,12 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
     config = trainer.config().clone();
     output::write(&folder.join("config.toml"), config.to_toml().as_bytes())?;
     environment::append(&folder, device, trainer.state().step)?;
-    describe(&trainer, &config, &device::name(device));
-    let choice = trainer.choice();
-    let warning = if asked { type_warning(choice) } else { choice.kept().filter(|_| origin.is_some()) };
+    let mut choice = trainer.choice().clone();
+    if began_in == Some(config.train.dtype) {
+        choice = choice.of_a_run_that_began();
+    }
+    describe(&trainer, &config, &choice, &device::name(device));
+    let warning = if asked { type_warning(&choice) } else { choice.kept().filter(|_| origin.is_some()) };
     if let Some(warning) = warning {
         say(&format!("warning: {warning}"));
     }
@@ -170,7 +173,7 @@ fn run_folder(args: &TrainArgs) -> anyhow::Result<PathBuf> {
     }
 }
 
-fn describe(trainer: &Trainer, config: &RunConfig, device: &str) {
+fn describe(trainer: &Trainer, config: &RunConfig, choice: &Choice, device: &str) {
     let model = &config.model;
     for (l, level) in model.levels.iter().enumerate() {
         let parameters = trainer.model().parameters().count_of(&format!("level.{l}."));
@@ -204,7 +207,7 @@ fn describe(trainer: &Trainer, config: &RunConfig, device: &str) {
         config.train.max_steps,
         config.train.dtype,
     ));
-    say(&format!("type      {}", trainer.choice().line("this model")));
+    say(&format!("type      {}", choice.line("this model")));
 }
 
 /// A warning of a type that was asked for where the other one is far faster.
@@ -314,7 +317,8 @@ impl Observer for Watch {
             }
             Event::Evaluated(Metric::Valid { step, bits_per_byte, std_error, scored_bytes, .. }) => {
                 self.say(&format!(
-                    "step {step}  held out: {bits_per_byte:.4} ± {std_error:.4} bits per byte over {scored_bytes} bytes"
+                    "step {step}  held out: {} bits per byte over {scored_bytes} bytes",
+                    output::bits(*bits_per_byte, *std_error)
                 ));
             }
             Event::Note(note) => self.say(&format!("warning: {note}")),

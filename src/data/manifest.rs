@@ -89,6 +89,10 @@ pub struct Manifest {
     /// Whether documents of any length are cut by place, because they were too few to hold some of them out.
     #[serde(default)]
     pub by_place: bool,
+    /// Which of documents that are so few and can't be cut are held out, by the first half of the hash of their content, 32
+    /// hexadecimal digits; the others of that time are trained on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub held_out: BTreeMap<String, Split>,
     /// Those left out because another has the same content.
     pub duplicates: u64,
     /// How many could not be used.
@@ -137,6 +141,7 @@ impl Manifest {
             documents: 0,
             by_hash: 0,
             by_place: false,
+            held_out: BTreeMap::new(),
             duplicates: 0,
             skipped_count: 0,
             skipped: Vec::new(),

@@ -11,6 +11,7 @@ use crate::Result;
 
 unsafe extern "C" {
     fn mb_release_kept_memory(cuda: bool) -> *mut c_char;
+    fn mb_kept_memory() -> usize;
     fn mb_cuda_memory(device: c_int, out: *mut i64) -> *mut c_char;
     fn mb_cuda_reset_peak(device: c_int) -> *mut c_char;
     fn mb_copy_to_host(tensor: *const C_tensor, to: *mut u8, bytes: usize) -> *mut c_char;
@@ -53,6 +54,13 @@ pub fn cuda_reset_peak(index: usize) -> Result<()> {
 pub fn release_kept_memory(cuda: bool) -> Result<()> {
     // SAFETY: allocators are made for being told so at any time.
     check(unsafe { mb_release_kept_memory(cuda) })
+}
+
+/// Bytes that were freed on the host and are kept, so that what is allocated next may lie in them; 0 where the allocator does
+/// not say.
+pub fn kept_memory() -> u64 {
+    // SAFETY: asks the allocator for a number, which it is made for at any time.
+    unsafe { mb_kept_memory() as u64 }
 }
 
 /// Copies a tensor's numbers, row by row, to the host: as many bytes as these are. From a device they come through a pinned

@@ -47,6 +47,7 @@ unsafe extern "C" {
     fn mb_clear_gradients(params: *const *const C_tensor, n: usize) -> *mut c_char;
     fn mb_backward(tensor: *const C_tensor, gradient: *const C_tensor) -> *mut c_char;
     fn mb_keep_freed_memory();
+    fn mb_ignore_file_size_signal();
     fn mb_swap_threads(openmp: *mut c_int, mkl: *mut c_int) -> *mut c_char;
     fn mb_cpu_capability(name: *mut *mut c_char) -> *mut c_char;
     fn mb_libtorch_version(version: *mut u8);
@@ -150,6 +151,13 @@ pub fn clear_gradients(params: &[Tensor]) -> Result<()> {
 pub fn keep_freed_memory() {
     // SAFETY: sets numbers in the allocator, which is made for being told so at any time.
     unsafe { mb_keep_freed_memory() }
+}
+
+/// Has a file that grows beyond the limit of its size (`ulimit -f`) be an error of the write, as a full disk is: for programs,
+/// once, at their start.
+pub fn ignore_file_size_signal() {
+    // SAFETY: sets what a signal does to being ignored, which is safe at any time.
+    unsafe { mb_ignore_file_size_signal() }
 }
 
 /// How many threads share the work of one.

@@ -15,6 +15,7 @@
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
 #include <cmath>
+#include <csignal>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <omp.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -128,6 +129,22 @@ void mb_keep_freed_memory() noexcept {
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, -1);
   mallopt(M_TOP_PAD, 64 << 20);
+#endif
+}
+
+// A file that grows beyond the limit of its size is an error of the write then, and no signal that ends the program.
+void mb_ignore_file_size_signal() noexcept {
+#ifdef SIGXFSZ
+  std::signal(SIGXFSZ, SIG_IGN);
+#endif
+}
+
+// Bytes that were freed and are kept: what is allocated next may lie in them.
+size_t mb_kept_memory() noexcept {
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+  return mallinfo2().fordblks;
+#else
+  return 0;
 #endif
 }
 

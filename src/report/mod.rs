@@ -27,7 +27,6 @@ mod tensorboard;
 mod ticks;
 mod track;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 pub use completion::{Completion, Request};
@@ -39,21 +38,18 @@ pub use run::{Eval, Run, StepSamples};
 pub use scores::{Shown, show_scores};
 pub use tensorboard::EventWriter;
 
-use crate::error::IoContext;
-use crate::{Error, Result};
+use crate::{Result, replace};
 
 /// Writes one page about `runs` to `out` and returns what could not be read, a line each (the page names it too).
 ///
 /// Fails where a folder is not a run folder, where `out` exists and `force` is not set, and where `out` can't be
 /// written; `out` is then what it was.
 pub fn write(runs: &[PathBuf], title: &str, out: &Path, force: bool) -> Result<Vec<String>> {
-    if !force && out.exists() {
-        return Err(Error::file(out, "exists already: use --force to replace it"));
-    }
+    replace::check_free(out, force)?;
     let mut read = runs.iter().map(|dir| Run::read(dir)).collect::<Result<Vec<_>>>()?;
     distinguish(&mut read);
     let (html, problems) = page(title, &read);
-    write_beside(out, html.as_bytes(), force)?;
+    replace::write(out, html.as_bytes())?;
     Ok(problems)
 }
 
@@ -65,18 +61,4 @@ fn distinguish(runs: &mut [Run]) {
             run.name = run.dir.display().to_string();
         }
     }
-}
-
-/// Writes a file beside `path` and renames it.
-fn write_beside(path: &Path, content: &[u8], force: bool) -> Result<()> {
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).at(folder)?;
-    let mut builder = tempfile::Builder::new();
-    // The file keeps the permissions it is created with: those of any other file, not those of a private one.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.prefix(".report").suffix(".tmp").tempfile_in(folder).at(path)?;
-    file.write_all(content).and_then(|()| file.as_file().sync_all()).at(path)?;
-    let persisted = if force { file.persist(path) } else { file.persist_noclobber(path) };
-    persisted.map(drop).map_err(|error| Error::io(path, error.error))
 }

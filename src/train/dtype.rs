@@ -139,6 +139,11 @@ impl Choice {
         format!("{dtype}: {reason} (matrix products of {model}, on a CPU by one thread: float32 {single}, {half})")
     }
 
+    /// The same where a run goes on in the type that it began with, which it may have been asked for or have measured.
+    pub fn of_a_run_that_began(self) -> Self {
+        Choice { reason: "as the run began".to_owned(), ..self }
+    }
+
     /// The other type, and how many times faster it is, where the rates speak for it.
     fn better(&self) -> Option<(Dtype, f64)> {
         let (single, half) = (self.rates.float32, self.rates.bfloat16?);

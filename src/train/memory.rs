@@ -68,7 +68,9 @@ pub fn available(device: Device) -> Result<u64> {
             let groups = groups.lines().filter_map(|line| left_in_group(line, Path::new("/sys/fs/cgroup")));
             let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
             let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-            Ok(groups.chain(left_of_limits(&limits, &status)).fold(system, u64::min))
+            // What was freed and kept still counts as the program's, and is there for what it takes next.
+            let own = left_of_limits(&limits, &status).map(|left| left.saturating_add(native::kept_memory()));
+            Ok(groups.chain(own).fold(system, u64::min))
         }
     }
 }
@@ -109,8 +111,8 @@ pub struct Footprint {
 }
 
 /// Fails where there is too little memory for a model that is loaded or made for inference: its weights, the copy of its
-/// matrices in another type, and what the work takes.
-pub fn check_inference(config: &ModelConfig, kind: Kind, device: Device, work: &Work) -> Result<()> {
+/// matrices in another type, and what the work takes. `flag` says how many sequences there are together.
+pub fn check_inference(config: &ModelConfig, kind: Kind, device: Device, work: &Work, flag: &str) -> Result<()> {
     let frozen = Activations { config, rows: 1, kind, device }.frozen();
     let weights = (4 * config.total_parameters()).saturating_add(frozen);
     let beside = work.memory(config, kind, device);
@@ -119,9 +121,9 @@ pub fn check_inference(config: &ModelConfig, kind: Kind, device: Device, work: &
         return Ok(());
     }
     let remedy = if weights.saturating_add(work.clone().as_memory_allows().memory(config, kind, device)) > available {
-        "a smaller model, or another device (--device)"
+        "a smaller model, or another device (--device)".to_owned()
     } else {
-        "fewer sequences together (--count, --batch or --lanes)"
+        format!("fewer sequences together ({flag})")
     };
     let [weights, beside, available] = [weights, beside, available].map(human);
     Err(Error::Memory(format!(

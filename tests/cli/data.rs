@@ -88,7 +88,7 @@ fn one_small_text_is_enough() {
         let (input, out) = (write(&folder, "input.txt", words(1, len)), folder.join(format!("run-{len}")));
         let trained = run!("train", "--config", config, "--data", input, "--out", out, "--device", "cpu").ok();
         let said = &trained.stderr;
-        assert!(said.contains("1 documents are too few to hold some of them out: each is cut by place"), "{said}");
+        assert!(said.contains("1 document is too little to hold some out: it is cut by place"), "{said}");
         assert!(said.contains("best held-out"), "{said}");
         let prepared = said.split_once("held out (valid), in ").unwrap().1.lines().next().unwrap();
         for split in ["valid", "test"] {

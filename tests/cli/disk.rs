@@ -21,7 +21,6 @@ fn records(mut file: &[u8]) -> usize {
 
 /// No file may get longer than a small model's weights, so that no checkpoint can be written.
 const LIMITED: &str = r#"
-trap '' XFSZ
 ulimit -f 8
 exec "$PROGRAM" train --out "$RUN" --resume --allow-config-change --device cpu --set train.max_steps=12
 "#;

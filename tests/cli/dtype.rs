@@ -35,7 +35,8 @@ fn a_run_has_the_type_that_was_chosen_and_keeps_it() {
     // "auto", in a file or by default, is no other type than the one that was chosen.
     let auto = "train.dtype=auto";
     run!("train", "--out", out, "--resume", "--device", "cpu", "--config", config, "--data", prepared).ok();
-    run!("train", "--out", out, "--resume", "--device", "cpu", "--set", auto).ok();
+    let resumed = run!("train", "--out", out, "--resume", "--device", "cpu", "--set", auto).ok();
+    assert!(resumed.stderr.contains(&format!("type      {chosen}: as the run began (")), "{}", resumed.stderr);
     assert_eq!(dtype(&out), chosen);
     let other = if chosen == "float32" { "bfloat16" } else { "float32" };
     let changed = format!("train.dtype={other}");

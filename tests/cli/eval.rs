@@ -50,6 +50,30 @@ fn every_way_scores_the_same_bytes() {
 }
 
 #[test]
+fn what_was_trained_on_is_not_scored_without_a_word() {
+    let Fixture { config, .. } = fixture::text();
+    let folder = scratch("trained-on");
+    let (file, run) = (write(&folder, "book.txt", fixture::words(5, 9000)), folder.join("run"));
+    let other = write(&folder, "other.txt", fixture::words(6, 9000));
+    run!("train", "--config", config, "--data", file, "--out", run, "--device", "cpu").ok();
+    let said = |data: &std::path::Path| run!("eval", "--model", run, "--data", data, "--device", "cpu").ok().stderr;
+    assert!(said(&file).contains("book.txt is what this model was trained on"), "{}", said(&file));
+    assert!(!said(&other).contains("trained on"), "{}", said(&other));
+    // A single sequence has no standard error.
+    let short = write(&folder, "short.txt", fixture::words(7, 60));
+    let found = run!("eval", "--model", run, "--data", short, "--device", "cpu").ok().stdout;
+    assert!(found.contains("bits per byte") && !found.contains('±'), "{found}");
+}
+
+#[test]
+fn a_split_without_anything_is_told_with_the_remedy() {
+    let Fixture { run, .. } = fixture::image();
+    let folder = scratch("no-split");
+    image::RgbImage::new(4, 4).save(folder.join("a.png")).unwrap();
+    run!("eval", "--model", run, "--data", folder, "--device", "cpu").fails(2, &["nothing of it is in test", "--split"]);
+}
+
+#[test]
 fn half_a_patch_needs_patches() {
     let Fixture { prepared, file, .. } = fixture::text();
     let folder = scratch("flat");

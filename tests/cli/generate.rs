@@ -54,6 +54,15 @@ fn nothing_is_replaced_without_force() {
     run!("generate", "--model", run, "--out", mine, "--force", "--device", "cpu").ok();
     assert_ne!(fs::read(&mine).unwrap(), b"mine");
 
+    // A rename would take the place of what is no file.
+    let socket = folder.join("socket");
+    let _socket = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let refused = ["socket: is a device, a pipe or a socket"];
+    run!("generate", "--model", run, "--out", socket, "--force", "--device", "cpu").fails(1, &refused);
+    run!("report", run, "--out", socket, "--force").fails(1, &refused);
+    run!("compress", mine, "--model", run, "--out", socket, "--force", "--device", "cpu").fails(1, &refused);
+    run!("compress", socket, "--model", run, "--out", folder.join("a.mbz"), "--device", "cpu").fails(1, &refused);
+
     // A configuration that stands where the run's own would be written is someone's.
     let config = write(&folder, "config.toml", fs::read(config).unwrap());
     run!("train", "--config", config, "--data", prepared, "--out", folder, "--device", "cpu")
@@ -77,6 +86,10 @@ fn a_prompt_that_leaves_nothing_to_generate_is_refused() {
     let longer = folder.join("longer.txt");
     run!("generate", "--model", run, "--prompt", prompt, "--out", longer, "--length", "200").ok();
     assert!(std::fs::read(longer).unwrap().starts_with(&std::fs::read(&prompt).unwrap()));
+
+    // Nor can more come than memory holds.
+    run!("generate", "--model", run, "--out", folder.join("a.txt"), "--length", "99999999999999")
+        .fails(1, &["1 x 99999999999999 bytes", "--length"]);
 
     let Fixture { run, file, .. } = fixture::image();
     run!("generate", "--model", run, "--prompt", file, "--out", folder.join("a.png")).fails(2, &["48", "--keep"]);

@@ -42,6 +42,7 @@ fn a_dry_run_tells_what_the_run_is_and_writes_nothing() {
     // Its copy is on the host, which is the device.
     assert_eq!([memory("averages"), memory("snapshot")], [0, weights + state]);
     assert!(memory("peak") > 50 << 20 && memory("available") > memory("peak"), "{found}");
+    assert!(memory("peak") <= memory("needed"), "{found}");
     let number = |key: &str| found[key].as_f64().unwrap();
     assert!(number("mfu") > 0.0 && number("bytes_per_second") > 0.0);
     assert!((number("seconds") - 6.0 * number("seconds_per_step")).abs() < 1e-9);
@@ -242,6 +243,32 @@ fn what_is_said_to_fit_does() {
 /// What takes minutes: many programs, one after another.
 mod slow {
     use super::*;
+
+    #[test]
+    fn what_is_fitted_is_not_refused() {
+        let folder = scratch("fitted");
+        let model = "context = 1024\ndropout = 0.0\n\
+                     [[model.level]]\nunit = 8\nn_embd = 64\nn_layer = 1\nn_head = 2\n\
+                     [[model.level]]\nunit = 1\nn_embd = 64\nn_layer = 2\nn_head = 2\n";
+        let train = "max_steps = 1\nbytes_per_step = 524288\ndtype = \"float32\"\n";
+        let text_of = format!("[data]\nmodality = \"text\"\n[model]\n{model}[train]\n{train}");
+        let config = write(&folder, "config.toml", text_of);
+        let least = least(&config);
+        let mut fitted = 0;
+        for limit in (2..=10).map(|n| least + n * 250_000) {
+            let args = ["train", "--dry-run", "--fit", "--json", "--device", "cpu", "--config"].map(OsStr::new);
+            let ended = limited(limit, &[&args[..], &[config.as_os_str()]].concat());
+            let said = text(&ended.stderr);
+            if ended.status.success() {
+                let found: Value = serde_json::from_slice(&ended.stdout).unwrap();
+                assert!(found["shortage"].is_null(), "{limit}: {said} {found}");
+                fitted += 1;
+            } else {
+                assert!(said.contains("memory"), "{limit}: {said}");
+            }
+        }
+        assert!(fitted > 3, "{fitted}");
+    }
 
     #[test]
     fn no_dry_run_of_the_paper_s_is_ended_by_the_system() {

@@ -193,7 +193,7 @@ fn documents_that_are_too_few_are_cut_by_place() {
         let file = write(folder.path(), "input.txt", noise(len, 3));
         let found = prepare(&file, &text(), &out).unwrap();
         assert_eq!(bytes(&found), [len as u64 * 9 / 10, len as u64 / 20, len as u64 / 20]);
-        assert!(found.warnings.len() == 1 && found.warnings[0].contains("1 documents are too few"), "{found:?}");
+        assert!(found.warnings.len() == 1 && found.warnings[0].contains("1 document is too little"), "{found:?}");
         let all = Dataset::open(&out, None).unwrap();
         assert_eq!((0..3).map(|i| all.item(i).bytes).collect::<Vec<_>>().concat(), noise(len, 3));
         assert_eq!([0, 1, 2].map(|i| all.item(i).ends), [false, false, true]);
@@ -212,7 +212,7 @@ fn documents_that_are_too_few_are_cut_by_place() {
     // Those of a byte or two can't be.
     (0..3).for_each(|i| drop(write(&source, &i.to_string(), [b'a' + i])));
     let found = prepare(&source, &text(), &out).unwrap();
-    assert_eq!((found.by_hash, found.total().items), (3, 3));
+    assert_eq!((found.by_hash, bytes(&found)), (3, [1, 1, 1]));
     assert!(found.warnings.iter().all(|warning| !warning.contains("by place")), "{found:?}");
 }
 
@@ -230,7 +230,7 @@ fn sound_that_is_too_little_is_cut_between_frames() {
 }
 
 #[test]
-fn pictures_that_are_too_few_are_warned_about() {
+fn some_of_few_pictures_are_held_out() {
     let folder = tempfile::tempdir().unwrap();
     let (source, out) = (folder.path().join("in"), folder.path().join("out"));
     let mut data = DataConfig::new(Modality::Image);
@@ -241,6 +241,48 @@ fn pictures_that_are_too_few_are_warned_about() {
     assert!(!found.by_place && found.total().items == 1);
     let warning = &found.warnings[0];
     assert!(warning.contains("no item of 1") && warning.contains("folders named train, valid and test"), "{warning}");
+
+    // Of three or more, one goes into each split at least, and which one depends on their content alone.
+    let picture = |i: u8| image::RgbImage::from_pixel(4, 4, image::Rgb([i, 100, 50]));
+    let held_out = |names: &dyn Fn(u8) -> String, count: u8| {
+        std::fs::remove_dir_all(&source).unwrap();
+        std::fs::remove_dir_all(&out).unwrap();
+        std::fs::create_dir(&source).unwrap();
+        (0..count).for_each(|i| picture(i).save(source.join(names(i))).unwrap());
+        let found = prepare(&source, &data, &out).unwrap();
+        let of = |split| {
+            let data = Dataset::open(&out, Some(split)).unwrap();
+            (0..data.len()).map(|i| data.item(i).bytes.to_vec()).collect::<std::collections::BTreeSet<_>>()
+        };
+        (found, Split::ALL.map(of))
+    };
+    let (mut shared_out, mut by_chance) = (0, 0);
+    for count in 3..60 {
+        let (found, splits) = held_out(&|i| format!("{i}.png"), count);
+        assert!(splits.iter().all(|split| !split.is_empty()), "{count}: {found:?}");
+        assert_eq!(splits.iter().map(|split| split.len()).sum::<usize>(), usize::from(count));
+        if found.by_place {
+            shared_out += 1;
+            let few = usize::from(count / 20).max(1);
+            assert_eq!([splits[1].len(), splits[2].len()], [few, few]);
+            assert!(found.warnings.len() == 1 && found.warnings[0].contains(&format!("{few} in valid and {few} in test")));
+            if count == 10 {
+                assert_eq!(held_out(&|i| format!("other-{}.png", 99 - i), count).1, splits);
+            }
+        } else {
+            by_chance += 1;
+            assert!(found.warnings.is_empty(), "{found:?}");
+        }
+    }
+    assert!(shared_out > 10 && by_chance > 0, "{shared_out} {by_chance}");
+    // What is added later goes where its hash says, and nothing moves.
+    let (before, splits) = held_out(&|i| format!("{i}.png"), 4);
+    assert!(before.by_place);
+    (100..200).for_each(|i| picture(i).save(source.join(format!("{i}.png"))).unwrap());
+    let after = prepare(&source, &data, &out).unwrap();
+    assert_eq!((after.documents, &after.held_out), (104, &before.held_out));
+    let valid = Dataset::open(&out, Some(Split::Valid)).unwrap();
+    assert!(valid.len() > 1 && (0..valid.len()).any(|i| splits[1].contains(valid.item(i).bytes)));
 }
 
 /// Stops the work at once.

@@ -50,9 +50,9 @@ use crate::{Error, Result};
 ///
 /// The split is that of the folder `train`, `valid` or `test` directly below a source or in an archive, or else follows
 /// from the content alone (`Split::of_hash`); documents longer than `data.cut_over` bytes that can be cut are cut into
-/// all three, and so are shorter ones where they are so few that some split would have nothing. Content that was seen
-/// before is left out and counted, and so is a file that can't be used, with its reason. Long documents are stored in pieces
-/// that follow each other.
+/// all three, and so are shorter ones where they are so few that some split would have nothing; of so few that can't be cut,
+/// one in twenty goes into each of valid and test, and one at least. Content that was seen before is left out and counted,
+/// and so is a file that can't be used, with its reason. Long documents are stored in pieces that follow each other.
 ///
 /// Where `out` is prepared already, `existing` says whether files that it does not have yet are added or all of it is
 /// replaced. Readers see the new state at the end, at once; other files in `out` are left alone. Work that is
@@ -96,10 +96,10 @@ pub fn prepare(
     let prepared = state.and_then(|state| match run(found, state, data, out, progress)? {
         Ended::Complete(manifest) => Ok(*manifest),
         Ended::TooFew(mut state) => {
-            state.cut_by_place()?;
+            state.hold_some_out()?;
             match run(walk_without(sources, &patterns)?, *state, data, out, progress)? {
                 Ended::Complete(manifest) => Ok(*manifest),
-                Ended::TooFew(_) => unreachable!("what is cut by place already is not begun anew"),
+                Ended::TooFew(_) => unreachable!("what is shared out already is not begun anew"),
             }
         }
     });
@@ -155,7 +155,7 @@ fn remove_temporary(out: &Path) {
 /// How preparing ended.
 enum Ended {
     Complete(Box<Manifest>),
-    /// Documents are so few that some split has none of them: they are to be cut.
+    /// Documents are so few that some split has none of them: they are to be cut or shared out.
     TooFew(Box<State>),
 }
 

@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 use super::source::SourceFile;
 use crate::config::DataConfig;
 use crate::data::manifest::{self, Manifest, Mark, PARTIAL, Settings, ShardInfo, Skipped};
+use crate::data::split::Split;
 use crate::error::IoContext;
 use crate::{Error, Result};
 
@@ -285,19 +286,28 @@ impl State {
         manifest::write_json(&partial, &self.out.join(PARTIAL))
     }
 
-    /// Whether there are documents that went whole into a split, and could be cut instead. What was complete before is not
-    /// moved.
-    pub(super) fn may_cut_by_place(&self, cut_over: u64) -> bool {
+    /// Whether there are documents that went whole into the split of their hash, and could be cut instead, or be enough for one
+    /// in each split. What was complete before is not moved.
+    pub(super) fn may_hold_some_out(&self, cut_over: u64) -> bool {
         let Manifest { by_hash, by_place, .. } = self.manifest;
-        !self.adds && !by_place && by_hash > 0 && cut_over > 0 && self.manifest.layout().cut_unit().is_some()
+        let cut = cut_over > 0 && self.manifest.layout().cut_unit().is_some();
+        !self.adds && !by_place && by_hash > 0 && (cut || by_hash >= Split::ALL.len() as u64)
     }
 
-    /// Begins from the front, with documents of any length cut by place.
-    pub(super) fn cut_by_place(&mut self) -> Result<()> {
+    /// Begins from the front, with documents of any length cut by place; of those that can't be cut a twentieth, and one at
+    /// least, goes into each split that is held out, by the order of their hashes.
+    pub(super) fn hold_some_out(&mut self) -> Result<()> {
         let file = std::mem::take(&mut self.manifest.sources.file);
         self.manifest = Manifest::new(self.manifest.settings.clone());
         self.manifest.sources.file = file;
         self.manifest.by_place = true;
+        let mut hashes: Vec<u128> = self.documents.iter().copied().collect();
+        hashes.sort_unstable();
+        if hashes.len() >= Split::ALL.len() {
+            let each = (hashes.len() / 20).max(1);
+            let of = |(i, hash): (usize, &u128)| (format!("{hash:032x}"), if i < each { Split::Valid } else { Split::Test });
+            self.manifest.held_out = hashes.iter().enumerate().take(2 * each).map(of).collect();
+        }
         self.known.clear();
         self.documents.clear();
         self.open = None;
@@ -309,6 +319,14 @@ impl State {
         let path = self.out.join(&self.manifest.sources.file);
         self.sources.set_len(0).at(&path)?;
         self.sources.rewind().at(&path)
+    }
+
+    /// The split of a document that goes whole into one.
+    pub(super) fn split_of(&self, hash: &[u8; 32]) -> Split {
+        if self.adds || self.manifest.held_out.is_empty() {
+            return Split::of_hash(hash);
+        }
+        self.manifest.held_out.get(&format!("{:032x}", short(hash))).copied().unwrap_or(Split::Train)
     }
 
     /// The folder is prepared: readers see the new manifest, and what it does not name goes.

@@ -81,7 +81,7 @@ impl Store<'_> {
             Some(split) => vec![(split, 0..len)],
             None => split::cut(len, self.layout, self.cut_over, self.state.manifest.by_place).unwrap_or_else(|| {
                 self.state.manifest.by_hash += 1;
-                vec![(Split::of_hash(&hash), 0..len)]
+                vec![(self.state.split_of(&hash), 0..len)]
             }),
         };
         // Pieces end between the units of the layout.
@@ -130,10 +130,11 @@ impl Store<'_> {
         if self.half { Ok(()) } else { self.commit() }
     }
 
-    /// Whether some split has nothing, though documents that went whole into others could be cut: they are too few.
+    /// Whether some split has nothing, though documents that went whole into others could be cut or shared out: they are too
+    /// few.
     pub(super) fn holds_too_few(&self) -> bool {
         let empty = |split: Split| self.state.manifest.count(split).bytes == 0 && !self.segment.holds(split);
-        self.state.may_cut_by_place(self.cut_over) && Split::ALL.into_iter().any(empty)
+        self.state.may_hold_some_out(self.cut_over) && Split::ALL.into_iter().any(empty)
     }
 
     /// Ends work that is done.
@@ -166,11 +167,21 @@ fn nothing_usable(manifest: &Manifest) -> Error {
 
 fn warnings(manifest: &Manifest) -> Vec<String> {
     let mut warnings = Vec::new();
+    let few = match manifest.documents {
+        1 => "1 document is too little to hold some out: it".to_owned(),
+        many => format!("{many} documents are too few to hold some of them out: each"),
+    };
     if manifest.by_place && manifest.by_hash < manifest.documents {
         warnings.push(format!(
-            "{} documents are too few to hold some of them out: each is cut by place, into 90 % train, 5 % valid and 5 % \
-             test, and so is what is added later; prepared anew with enough more, each goes whole into one split",
-            manifest.documents
+            "{few} is cut by place, into 90 % train, 5 % valid and 5 % test, and so is what is added later; prepared anew with \
+             enough more, each goes whole into one split",
+        ));
+    } else if !manifest.held_out.is_empty() {
+        warnings.push(format!(
+            "{} documents are too few to leave it to chance which of them are held out: {} in valid and {} in test",
+            manifest.documents,
+            manifest.count(Split::Valid).items,
+            manifest.count(Split::Test).items
         ));
     }
     let empty: Vec<_> = Split::ALL.into_iter().filter(|&split| manifest.count(split).items == 0).collect();

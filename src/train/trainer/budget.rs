@@ -21,13 +21,14 @@ pub fn few_steps(config: &RunConfig, steps: u64, seconds: f64) -> Option<String>
         return None;
     }
     let bytes = train.bytes_per_step;
+    let of_steps = if steps == 1 { "step" } else { "steps" };
     let smaller = if bytes > context {
         format!("lower train.bytes_per_step ({bytes}; {context} is the least) or the model's size, ")
     } else {
         "lower the model's size or model.context, ".to_owned()
     };
     Some(format!(
-        "train.max_minutes = {} ends this run after about {steps} steps of {seconds:.2} s, of which a model learns next to \
+        "train.max_minutes = {} ends this run after about {steps} {of_steps} of {seconds:.2} s, of which a model learns next to \
          nothing: {smaller}or raise train.max_minutes",
         train.max_minutes
     ))
