@@ -71,10 +71,11 @@ def rates(row: dict) -> list[float]:
 
 
 def cells(table: dict, about: dict) -> list[list[str]]:
-    """A table's rows, the head first. Ratios are of the best rounds; `-` is not measured."""
+    """A table's rows, the head first. Ratios are of this project's faster type; `-` is not measured."""
     training = table["what"] == "train"
-    ours = next((max(rates(row)) for row in table["rows"] if row["name"] == OURS and row["runs"]), None)
-    head = ["", "type", "best bytes/s", "median bytes/s", "megabyte / this"]
+    own = [rates(row) for row in table["rows"] if row["name"].startswith(OURS) and row["runs"]]
+    ours = max(own, key=max) if own else None
+    head = ["", "type", "best bytes/s", "median bytes/s", "megabyte / this", "by medians"]
     head += ["ms/step", "parameters", "kFLOP/byte", "of matrix rate"] if training else ["bytes measured"]
     lines = [head]
     for row in table["rows"]:
@@ -85,14 +86,17 @@ def cells(table: dict, about: dict) -> list[list[str]]:
         rate = best["bytes_per_second"]
         # A tail is slower than the whole, so that a ratio of the two would flatter.
         whole = best.get("whole", True)
-        ratio = f"{ours / rate:.2f}" if ours and whole else "-"
+        median = statistics.median(rates(row))
+        ratios = [f"{max(ours) / rate:.2f}", f"{statistics.median(ours) / median:.2f}"] if ours and whole else ["-", "-"]
         # What this project generates in is its own to say.
         dtype = row["dtype"] if training or row["name"] != OURS else best.get("dtype", "-")
-        line = [row["name"], dtype, f"{rate:,.0f}", f"{statistics.median(rates(row)):,.0f}", ratio]
+        line = [row["name"], dtype, f"{rate:,.0f}", f"{median:,.0f}", *ratios]
         if training:
             flops = row["flops_per_byte"]
             line += [f"{best['ms_per_step']:.1f}", f"{best['parameters']:,}"]
-            line += [f"{flops / 1e3:,.0f}", f"{rate * flops / about['matrix_flops'][row['dtype']]:.0%}"] if flops else ["-", "-"]
+            # Where a type is emulated, products of some shapes are slower than others: a share of these says nothing.
+            share = rate * flops / about["matrix_flops"][row["dtype"]] if flops else None
+            line += [f"{flops / 1e3:,.0f}" if flops else "-", f"{share:.0%}" if share and share <= 1 else "-"]
         else:
             line.append(f"{best['bytes']:,}" if whole else f"last {best['bytes']:,}")
         lines.append(line)

@@ -72,7 +72,9 @@ pub fn run(args: EvalArgs, progress: &dyn Progress) -> anyhow::Result<()> {
             false => Error::Usage(format!("--data {names}: there is nothing to score in it")),
         });
     }
-    if split == "all" && let Some(trained_on) = trained_on(&args) {
+    if split == "all"
+        && let Some(trained_on) = trained_on(&args)
+    {
         progress.note(&format!(
             "warning: {trained_on} is what this model was trained on, and is scored whole; --split test scores what was held \
              out of it"

@@ -83,8 +83,8 @@ struct Memory {
     overhead: u64,
     /// All of it, by the formula.
     needed: u64,
-    /// What steps took at most: on a CPU of the whole program, on CUDA of tensors. Without the copy of a checkpoint. Null
-    /// where none was measured.
+    /// What steps took at most beyond what the program had before: on a CPU all memory, on CUDA that of tensors. Without the
+    /// copy of a checkpoint. Null where none was measured.
     peak: Option<u64>,
     available: u64,
 }
@@ -92,7 +92,8 @@ struct Memory {
 /// Runs the verb without doing what it is for.
 pub(super) fn run(mut config: RunConfig, args: &TrainArgs, device: Device) -> anyhow::Result<()> {
     config.validate()?;
-    let available = memory::available(device)?;
+    // What is taken now is not part of what is available, and so not of what the run needs.
+    let (before, available) = (memory::used(device)?, memory::available(device)?);
     if args.fit {
         config.train.micro_batch = super::fitted(&config, device)?;
     }
@@ -114,6 +115,10 @@ pub(super) fn run(mut config: RunConfig, args: &TrainArgs, device: Device) -> an
         Err(Err(error)) => return Err(error),
     };
     let asked = if config.train.dtype == Dtype::Auto { None } else { super::type_warning(&choice) };
+    let measured = match measured {
+        Ok(steps) => Ok((steps, memory::peak(device)?.saturating_sub(before))),
+        Err(reason) => Err(reason),
+    };
     let found = describe(&resolved, device, measured, available, choice, asked)?;
     if let Some(reason) = &found.shortage {
         say(&format!("warning: this run does not fit, and would be refused: {reason}"));
@@ -124,7 +129,7 @@ pub(super) fn run(mut config: RunConfig, args: &TrainArgs, device: Device) -> an
 fn describe(
     config: &RunConfig,
     device: Device,
-    measured: Result<Steps, String>,
+    measured: Result<(Steps, u64), String>,
     available: u64,
     choice: Choice,
     asked: Option<String>,
@@ -141,9 +146,9 @@ fn describe(
     };
     let levels: Vec<Level> = (0..model.levels.len()).map(level).collect();
     let footprint = Footprint::of(config, device);
-    let (measured, shortage) = match measured {
-        Ok(measured) => (Some(measured), None),
-        Err(reason) => (None, Some(reason)),
+    let (measured, peak, shortage) = match measured {
+        Ok((measured, peak)) => (Some(measured), Some(peak), None),
+        Err(reason) => (None, None, Some(reason)),
     };
     let per_step = measured.as_ref().map(Steps::seconds_per_step);
     let steps = match (train.max_minutes, per_step) {
@@ -182,7 +187,7 @@ fn describe(
             activations: footprint.moment(),
             overhead: footprint.overhead(device),
             needed: footprint.needed(device),
-            peak: measured.as_ref().map(|_| memory::peak(device)).transpose()?,
+            peak,
             available,
         },
         shortage,

@@ -305,7 +305,8 @@ impl State {
         hashes.sort_unstable();
         if hashes.len() >= Split::ALL.len() {
             let each = (hashes.len() / 20).max(1);
-            let of = |(i, hash): (usize, &u128)| (format!("{hash:032x}"), if i < each { Split::Valid } else { Split::Test });
+            let of =
+                |(i, hash): (usize, &u128)| (format!("{hash:032x}"), if i < each { Split::Valid } else { Split::Test });
             self.manifest.held_out = hashes.iter().enumerate().take(2 * each).map(of).collect();
         }
         self.known.clear();
