@@ -50,6 +50,23 @@ impl Fit {
     }
 }
 
+impl Fit {
+    /// The same, or where what the trial took is not all back, the largest size of the `line` of bytes that there is memory for
+    /// by the formula: the run begins in the same program.
+    fn within_what_is_back(self, config: &RunConfig, device: Device, line: &[(usize, u64)], back: u64) -> Self {
+        let fits = |size: usize| Footprint::of(&with_rows(config, size), device).needed(device) <= back;
+        let smaller = || line.iter().rposition(|&(size, _)| size < self.micro_batch && fits(size));
+        match (fits(self.micro_batch), smaller()) {
+            (false, Some(at)) => {
+                let ((micro_batch, peak), (next, bytes)) = (line[at], line[at + 1]);
+                let larger = Some(Larger { micro_batch: next, bytes, failed: true });
+                Fit { micro_batch, peak: peak.min(self.peak), larger, ..self }
+            }
+            _ => self,
+        }
+    }
+}
+
 fn budget(available: u64, share: f64) -> u64 {
     (available as f64 * share) as u64
 }
@@ -110,8 +127,10 @@ pub fn within(config: &RunConfig, device: Device, available: u64) -> Result<Fit>
             failed: tried.is_some_and(|(_, peak)| peak.is_none()),
         }
     });
+    let line: Vec<(usize, u64)> = sizes.iter().map(|&size| (size, trial.predicted(size))).collect();
     trial.end()?;
-    Ok(Fit { micro_batch: best.0, peak: best.1, available, larger })
+    let fit = Fit { micro_batch: best.0, peak: best.1, available, larger };
+    Ok(fit.within_what_is_back(config, device, &line, memory::available(device)?))
 }
 
 /// The same run with so many sequences at once.

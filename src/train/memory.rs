@@ -68,8 +68,9 @@ pub fn available(device: Device) -> Result<u64> {
             let groups = groups.lines().filter_map(|line| left_in_group(line, Path::new("/sys/fs/cgroup")));
             let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
             let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-            // What was freed and kept still counts as the program's, and is there for what it takes next.
-            let own = left_of_limits(&limits, &status).map(|left| left.saturating_add(native::kept_memory()));
+            // What was freed and kept still counts as the program's, and is there for what it takes next, but in pieces, of which
+            // not all are large enough.
+            let own = left_of_limits(&limits, &status).map(|left| left.saturating_add(native::kept_memory() / 2));
             Ok(groups.chain(own).fold(system, u64::min))
         }
     }
