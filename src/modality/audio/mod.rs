@@ -39,8 +39,13 @@ impl AudioAdapter {
         AudioAdapter { layout }
     }
 
-    /// Decodes a file and hands on its samples, frame after frame at the layout's rate.
-    fn samples(&self, head: &[u8], input: &mut dyn Input, take: &mut dyn FnMut(&[i16]) -> Result<()>) -> Result<()> {
+    /// Decodes a file and hands on its samples, frame after frame at the layout's rate. Gives what there is to know of them.
+    fn samples(
+        &self,
+        head: &[u8],
+        input: &mut dyn Input,
+        take: &mut dyn FnMut(&[i16]) -> Result<()>,
+    ) -> Result<Vec<String>> {
         let name = content::kind(head).name;
         let mut source = source::open(head, input)?;
         let most = source.len().saturating_mul(MANY_FRAMES_PER_BYTE).max(MANY_FRAMES);
@@ -73,10 +78,10 @@ impl AudioAdapter {
             };
             resampler.push(&mixed, &mut round)?;
         }
-        match resampler {
-            Some(resampler) => resampler.finish(&mut round),
-            None => Ok(()),
+        if let Some(resampler) = resampler {
+            resampler.finish(&mut round)?;
         }
+        Ok(source.source.warnings())
     }
 
     /// The frames from the first to the last that has a sample of at least the layout's level, as that sample stands
@@ -102,7 +107,7 @@ impl AudioAdapter {
 }
 
 impl Adapter for AudioAdapter {
-    fn encode_to(&self, input: &mut dyn Input, out: &mut dyn Write) -> Result<()> {
+    fn encode_to(&self, input: &mut dyn Input, out: &mut dyn Write) -> Result<Vec<String>> {
         let head = content::head(input)?;
         content::contained(&head, || {
             // Where the sound ends is known at its end, so trimming decodes twice.

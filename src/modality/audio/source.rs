@@ -46,6 +46,11 @@ pub(super) trait Source {
 
     /// Replaces `block` by the next part of the sound; false at its end.
     fn read(&mut self, block: &mut Block) -> Result<bool>;
+
+    /// Of a sound that was read to its end, what is lost of it, or was read otherwise than the headers say.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// An opened file.
