@@ -68,7 +68,7 @@ pub fn append(folder: &Path, device: Device, step: u64) -> anyhow::Result<()> {
         }
     };
     starts.push(serde_json::to_value(examine(device, step)?)?);
-    output::write(&path, format!("{}\n", serde_json::to_string_pretty(&starts)?).as_bytes())
+    Ok(output::write(&path, format!("{}\n", serde_json::to_string_pretty(&starts)?).as_bytes())?)
 }
 
 fn examine(device: Device, step: u64) -> anyhow::Result<Environment> {

@@ -129,7 +129,7 @@ fn write_folder(
     for (i, sequence) in sequences.iter().enumerate() {
         made.files.push(write(format!("{i:03}.{extension}"), sequence)?);
     }
-    output::write(&folder.join("generate.json"), serde_json::to_string_pretty(made)?.as_bytes())
+    Ok(output::write(&folder.join("generate.json"), serde_json::to_string_pretty(made)?.as_bytes())?)
 }
 
 fn read_prompt(path: &Path, adapter: &dyn Adapter) -> anyhow::Result<Vec<u8>> {

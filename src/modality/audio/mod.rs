@@ -1,12 +1,22 @@
 //! Sound: WAV and other files to samples of one rate in a byte format, and back to WAV.
 
+mod adpcm;
+mod adts;
 mod any;
+mod flac;
+mod frames;
+mod losses;
+mod matroska;
 mod mix;
+mod mp4;
+mod mpeg;
 mod raw;
 mod resample;
 mod riff;
 mod sample;
+mod sound;
 mod source;
+mod tags;
 mod wav;
 
 use std::io::Write;
@@ -46,8 +56,8 @@ impl AudioAdapter {
         input: &mut dyn Input,
         take: &mut dyn FnMut(&[i16]) -> Result<()>,
     ) -> Result<Vec<String>> {
-        let name = content::kind(head).name;
         let mut source = source::open(head, input)?;
+        let name = source.name;
         let most = source.len().saturating_mul(MANY_FRAMES_PER_BYTE).max(MANY_FRAMES);
         let mut resampler: Option<Resampler> = None;
         let (mut frames, mut block, mut mixed, mut rounded) = (0, Block::default(), Vec::new(), Vec::new());
@@ -81,7 +91,7 @@ impl AudioAdapter {
         if let Some(resampler) = resampler {
             resampler.finish(&mut round)?;
         }
-        Ok(source.source.warnings())
+        Ok(source.warnings())
     }
 
     /// The frames from the first to the last that has a sample of at least the layout's level, as that sample stands
@@ -155,8 +165,8 @@ impl Adapter for AudioAdapter {
 
 /// Reads the headers of a sound file.
 pub(super) fn describe(head: &[u8], input: &mut dyn Input) -> Result<Description> {
-    let format = content::kind(head).name;
-    let header = source::open(head, input)?.source.header();
+    let opened = source::open(head, input)?;
+    let (format, header) = (opened.name, opened.source.header());
     let (Some(rate), Some(channels)) = (header.rate, header.channels) else {
         return Err(Error::Content("its headers don't describe its sound".to_owned()));
     };
