@@ -28,7 +28,9 @@ fn refused(content: &[u8]) -> String {
 /// A WAV file of a `fmt ` chunk and samples.
 fn wav(fmt: &[u8], samples: &[u8]) -> Vec<u8> {
     let mut file = [&b"RIFF"[..], &(20 + fmt.len() as u32 + samples.len() as u32).to_le_bytes(), b"WAVEfmt "].concat();
-    file.extend([&(fmt.len() as u32).to_le_bytes(), fmt, b"data", &(samples.len() as u32).to_le_bytes(), samples].concat());
+    file.extend(
+        [&(fmt.len() as u32).to_le_bytes(), fmt, b"data", &(samples.len() as u32).to_le_bytes(), samples].concat(),
+    );
     file
 }
 
@@ -78,7 +80,8 @@ fn samples_of_fewer_bits_than_their_container() {
         assert_eq!(quiet, [0, to_16(1), to_16(-1), 0], "{valid} of {container}");
     }
     // In the plain form, too.
-    let samples: Vec<u8> = [-(1 << 19), 12_345, 0].iter().flat_map(|&v: &i32| (v << 4).to_le_bytes()[..3].to_vec()).collect();
+    let samples: Vec<u8> =
+        [-(1 << 19), 12_345, 0].iter().flat_map(|&v: &i32| (v << 4).to_le_bytes()[..3].to_vec()).collect();
     assert_eq!(whole(&wav(&plain(1, 1, 3, 20), &samples)), [-32_768, 772, 0]);
     // A file without any that are used says nothing.
     assert_eq!(whole(&wav(&extensible(16, 0), &[1, 2])), [513]);
@@ -108,7 +111,10 @@ fn lengths_that_a_pipe_left_open_reach_to_the_end() {
     assert!(whole(&wav(&plain(1, 1, 2, 16), &[])).is_empty());
     // A length that a file could have.
     let (found, warnings) = read(&opened(18_192, 18_228)).unwrap();
-    assert_eq!((found == samples, &warnings[..]), (true, &["4,096 samples are lost at 0.6 s, where it ends".to_owned()][..]));
+    assert_eq!(
+        (found == samples, &warnings[..]),
+        (true, &["4,096 samples are lost at 0.6 s, where it ends".to_owned()][..])
+    );
     let (found, warnings) = read(&file[..file.len() - 1_001]).unwrap();
     assert_eq!((found == samples[..4_499], &warnings[0][..]), (true, "501 samples are lost at 0.6 s, where it ends"));
 
@@ -208,8 +214,16 @@ fn what_stands_around_flac_is_no_sound() {
     let tag = [&b"TAG"[..], &[b' '; 125]].concat();
     let ape = {
         let numbers = [2_000u32, 32 + 9, 1, 0x8000_0000].map(u32::to_le_bytes).concat();
-        [&b"APETAGEX"[..], &[2_000u32, 41, 1, 0xa000_0000].map(u32::to_le_bytes).concat(), &[0; 8], b"\0\0\0\0\0\0\0\0a", b"APETAGEX", &numbers, &[0; 8]]
-            .concat()
+        [
+            &b"APETAGEX"[..],
+            &[2_000u32, 41, 1, 0xa000_0000].map(u32::to_le_bytes).concat(),
+            &[0; 8],
+            b"\0\0\0\0\0\0\0\0a",
+            b"APETAGEX",
+            &numbers,
+            &[0; 8],
+        ]
+        .concat()
     };
     let id3v2 = [&b"ID3\x03\0\0\0\0\x08\0"[..], &[0; 1_024]].concat();
     let noise: Vec<u8> = (0..3_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 11) as u8).collect();

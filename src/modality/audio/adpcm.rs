@@ -272,7 +272,7 @@ mod tests {
         // Towards zero: -1 * 256 + 0 is -256, a half of which is -128 in 256ths.
         let mut state = Microsoft { coefficients: [240, 0], step: 16, samples: [-1, 0] };
         assert_eq!(state.next(0), 0);
-        assert_eq!((state.next(0x9), state.step), (-7 * 16, 614 * 16 >> 8));
+        assert_eq!((state.next(0x9), state.step), (-7 * 16, (614 * 16) >> 8));
     }
 
     #[test]

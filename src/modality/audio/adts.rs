@@ -74,7 +74,8 @@ fn ends_with_replication(packet: &[u8]) -> bool {
     let Some(last) = packet.iter().rposition(|&byte| byte != 0) else { return false };
     let end = last * 8 + 8 - packet[last].trailing_zeros() as usize;
     let bits = |at: usize, count: usize| {
-        (at..at + count).fold(0, |bits, at| bits << 1 | usize::from(packet.get(at / 8).map_or(0, |b| b >> (7 - at % 8) & 1)))
+        (at..at + count)
+            .fold(0, |bits, at| bits << 1 | usize::from(packet.get(at / 8).map_or(0, |b| b >> (7 - at % 8) & 1)))
     };
     // What a fill element that begins at `at` has as its first four bits, and where it ends.
     let fill = |at: usize| {

@@ -29,11 +29,16 @@ use super::sound::Sound;
 use super::source::{Block, CONVERT, Header, Source};
 use crate::{Error, Result};
 
+/// Bytes that are read otherwise than the file has them, and where they are.
+pub(super) type Patch = (u64, Vec<u8>);
+
 /// A part of an input with its length, as symphonia wants it.
 struct Media<'a> {
     input: &'a mut dyn Input,
     part: Range<u64>,
     at: u64,
+    /// Lengths of what the file ends in, as long as that is: its readers refuse a whole for what isn't there.
+    patches: Vec<Patch>,
 }
 
 impl Read for Media<'_> {
@@ -41,7 +46,14 @@ impl Read for Media<'_> {
         let left = self.part.end.saturating_sub(self.at);
         let most = bytes.len().min(left.try_into().unwrap_or(usize::MAX));
         let read = self.input.read(&mut bytes[..most])?;
-        self.at += read as u64;
+        let (start, end) = (self.at, self.at + read as u64);
+        for (at, patch) in &self.patches {
+            let both = (*at).max(start)..(at + patch.len() as u64).min(end);
+            for place in both {
+                bytes[(place - start) as usize] = patch[(place - at) as usize];
+            }
+        }
+        self.at = end;
         Ok(read)
     }
 }
@@ -95,6 +107,8 @@ pub(super) struct Any<'a> {
     timed: bool,
     clock: Option<i64>,
     replication: Replication,
+    /// Whether the container claims more than there is.
+    cut: bool,
     /// Bytes and samples of frames so far.
     framed: (u64, u64),
     /// A frame that was read to see what it is.
@@ -138,10 +152,10 @@ impl<'a> Any<'a> {
         kind: Container,
         name: &'static str,
     ) -> Result<Self> {
-        let (mut edits, mut trims) = (Vec::new(), Vec::new());
+        let (mut edits, mut trims, mut patches) = (Vec::new(), Vec::new(), Vec::new());
         match kind {
-            Container::Mp4 => edits = mp4::edits(&mut *input, part.end)?,
-            Container::Matroska => trims = super::matroska::trims(&mut *input)?,
+            Container::Mp4 => (edits, patches) = mp4::edits(&mut *input, part.end)?,
+            Container::Matroska => (trims, patches) = super::matroska::trims(&mut *input, part.end)?,
             Container::Flac => match flac::end(&mut *input, part.clone())? {
                 flac::End::Whole(end) => part.end = end,
                 flac::End::Cut => return Err(damaged(name, "it ends inside a frame")),
@@ -149,28 +163,34 @@ impl<'a> Any<'a> {
             },
             Container::Ogg | Container::Other => {}
         }
-        let mut media = Media { at: part.start, input, part };
+        let cut = !patches.is_empty();
+        let mut media = Media { at: part.start, input, part, patches };
         media.rewind().map_err(super::super::unreadable)?;
         let stream = MediaSourceStream::new(Box::new(media), Default::default());
         let mut format = symphonia::default::get_probe()
             .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
             .map_err(|refusal| refused(name, refusal))?;
         let (track, rate) = Track::open(format.as_ref(), name)?;
-        let delay = format.default_track(TrackType::Audio).map_or((0, 0), |track| {
-            (u64::from(track.delay.unwrap_or(0)), u64::from(track.padding.unwrap_or(0)))
-        });
+        let delay = format
+            .default_track(TrackType::Audio)
+            .map_or((0, 0), |track| (u64::from(track.delay.unwrap_or(0)), u64::from(track.padding.unwrap_or(0))));
         let itunes = (kind == Container::Mp4).then(|| itunes(format.as_mut())).flatten();
         let mut any = Any::new(Packets::Container(format), track, name);
+        any.cut = cut;
         match kind {
             Container::Mp4 => {
                 let edits = edits.into_iter().find(|edits| edits.track == any.track.id);
                 if edits.as_ref().is_some_and(|edits| edits.dwells) {
                     return Err(damaged(name, format!("its edit list plays parts at other speeds; {CONVERT}")));
                 }
+                let rounding = edits.as_ref().map_or(0, |edits| edits.rounding(rate));
                 let ranges = edits.map(|edits| edits.samples(rate)).or(itunes.map(|range| vec![range]));
                 if let Some(mut ranges) = ranges {
                     // An edit's length is rounded to the units of the movie, and the durations of packets aren't.
                     if let Some(told) = any.track.header.frames.filter(|&told| told > 0) {
+                        if let Some(last) = ranges.last_mut().filter(|last| last.end.abs_diff(told) <= rounding) {
+                            last.end = told;
+                        }
                         ranges.retain_mut(|range| {
                             range.end = range.end.min(told);
                             !range.is_empty()
@@ -185,12 +205,12 @@ impl<'a> Any<'a> {
                 // A decoder of Vorbis gives nothing for the first packet, which is what the delay says of it.
                 if any.track.codec != codec::CODEC_ID_VORBIS && any.trims.delay > 0 {
                     let delay = mp4::rescale(any.trims.delay, rate.into(), NANOSECONDS);
-                    any.sound = Sound::ranges(vec![delay..u64::MAX]).unwrap_or_else(Sound::all);
+                    any.sound = Sound::part(delay..u64::MAX);
                 }
             }
             Container::Other if delay != (0, 0) => {
                 let end = any.track.header.frames.map_or(u64::MAX, |frames| delay.0 + frames);
-                any.sound = Sound::ranges(vec![delay.0..end]).unwrap_or_else(Sound::all);
+                any.sound = Sound::part(delay.0..end);
                 any.track.header.frames = any.track.header.frames.map(|frames| frames + delay.0 + delay.1);
             }
             // The last packet of this codec says itself how much of it there is, and writers count whole packets.
@@ -208,7 +228,8 @@ impl<'a> Any<'a> {
         let mut frames = Frames::new(input, part, parse)?;
         let left = frames.left();
         let Some(mut first) = frames.next()? else {
-            let free = if free { format!("it is of a free format, which isn't read here; {CONVERT}") } else { String::new() };
+            let free =
+                if free { format!("it is of a free format, which isn't read here; {CONVERT}") } else { String::new() };
             return Err(damaged(name, if free.is_empty() { "it holds no whole frame of sound" } else { &free }));
         };
         let track = Track::of_frames(&first, name)?;
@@ -241,6 +262,7 @@ impl<'a> Any<'a> {
             timed: false,
             clock: None,
             replication: Replication::default(),
+            cut: false,
             framed: (0, 0),
             first: None,
             warnings: Vec::new(),
@@ -255,13 +277,13 @@ impl<'a> Any<'a> {
         let joined = info.bytes.is_some_and(|bytes| left > bytes && left - bytes > bytes >> 4);
         let frames = info.frames.filter(|_| !joined).map(|frames| frames.saturating_mul(header.samples.into()));
         self.track.header.frames = frames;
-        let ranges = match frames {
+        let all = Sound::part(info.delay..u64::MAX);
+        self.sound = match frames {
             Some(end) if info.padding > 0 && info.delay + info.padding < end => {
-                vec![info.delay..end - info.padding, end..u64::MAX]
+                Sound::ranges(vec![info.delay..end - info.padding, end..u64::MAX]).unwrap_or(all)
             }
-            _ => vec![info.delay..u64::MAX],
+            _ => all,
         };
-        self.sound = Sound::ranges(ranges).unwrap_or_else(Sound::all);
     }
 
     /// Whether the sound has to be whole.
@@ -385,6 +407,15 @@ impl<'a> Any<'a> {
             None => (told.min(self.sound.end()), self.found + self.losses.total()),
         };
         let known = expected != u64::MAX;
+        if self.cut && self.lossless() {
+            return Err(self.incomplete("it is cut"));
+        }
+        if self.cut {
+            self.losses.open(self.kept);
+        }
+        if known && self.found > 0 {
+            self.losses.close();
+        }
         let missing = expected.saturating_sub(found);
         if known && missing > self.slack() {
             if self.lossless() {
@@ -448,9 +479,11 @@ fn itunes(format: &mut dyn FormatReader) -> Option<Range<u64>> {
 
 fn decoder(params: &AudioCodecParameters, name: &'static str) -> Result<Box<dyn AudioDecoder>> {
     let options = AudioDecoderOptions::default();
-    symphonia::default::get_codecs().make_audio_decoder(params, &options).map_err(|refusal| match unread(params.codec) {
-        Some(codec) => unread_codec(name, codec),
-        None => refused(name, refusal),
+    symphonia::default::get_codecs().make_audio_decoder(params, &options).map_err(|refusal| {
+        match unread(params.codec) {
+            Some(codec) => unread_codec(name, codec),
+            None => refused(name, refusal),
+        }
     })
 }
 
@@ -473,6 +506,10 @@ impl Track {
         let known = if let Codec::Symphonia(decoder) = &decoder { decoder.codec_params() } else { &params };
         let rate = known.sample_rate.filter(|&rate| rate > 0).or(params.sample_rate);
         let channels = known.channels.as_ref().or(params.channels.as_ref()).map(|channels| channels.count());
+        // Its decoder gives other samples than all others do.
+        if params.codec == codec::CODEC_ID_VORBIS && channels.is_some_and(|channels| channels > 2) {
+            return Err(unread_codec(name, "Vorbis of more than two channels"));
+        }
         // Durations in samples are told exactly.
         let unit = track.time_base.map(|base| (base.numer.get(), base.denom.get()));
         let exact = unit.is_some() && unit == rate.map(|rate| (1, rate));

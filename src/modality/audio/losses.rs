@@ -45,6 +45,11 @@ impl Losses {
         self.open = Some(at);
     }
 
+    /// It is known how much comes after the end.
+    pub fn close(&mut self) {
+        self.open = None;
+    }
+
     /// Frames lost.
     pub fn total(&self) -> u64 {
         self.total

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use super::super::{Input, unreadable};
+use super::any::Patch;
 use crate::Result;
 
 /// What is no sound in a track. Times are nanoseconds.
@@ -21,6 +22,8 @@ pub(super) struct Trims {
 
 // Of masters, what is inside; of the others, the content.
 const SEGMENT: u64 = 0x1853_8067;
+const SEEK_HEAD: u64 = 0x114d_9b74;
+const VOID: u8 = 0xec;
 const TRACKS: u64 = 0x1654_ae6b;
 const TRACK_ENTRY: u64 = 0xae;
 const CLUSTER: u64 = 0x1f43_b675;
@@ -33,16 +36,36 @@ const DISCARD_PADDING: u64 = 0x75a2;
 /// More places than this have no padding that an encoder wrote.
 const PLACES: usize = 1 << 16;
 
-/// The trims of all tracks of a file. What is damaged ends them.
-pub(super) fn trims(input: &mut dyn Input) -> Result<Vec<Trims>> {
+/// The trims of all tracks of a file of `len` bytes, and the lengths of the masters that it ends inside. What is damaged
+/// ends them.
+pub(super) fn trims(input: &mut dyn Input, file_len: u64) -> Result<(Vec<Trims>, Vec<Patch>)> {
     input.seek(SeekFrom::Start(0)).map_err(unreadable)?;
     let mut file = BufReader::new(input);
-    let mut tracks: Vec<Trims> = Vec::new();
+    let (mut tracks, mut patches): (Vec<Trims>, Vec<Patch>) = (Vec::new(), Vec::new());
+    let mut seek_heads: Vec<Patch> = Vec::new();
     // The track and the packets of the block that padding would belong to.
     let mut block: Option<(u64, u64)> = None;
-    while let Some((id, len)) = element(&mut file) {
+    while let Some((id, len, width)) = element(&mut file) {
         match id {
-            SEGMENT | TRACKS | CLUSTER => {}
+            SEGMENT | CLUSTER => {
+                let start = file.stream_position().map_err(unreadable)?;
+                let unknown = len == (1 << (7 * width)) - 1;
+                if let Some(there) = file_len.checked_sub(start).filter(|&there| len > there && !unknown) {
+                    patches.push((start - width, sized(there, width)));
+                }
+            }
+            // It says where the rest is. Where some of that isn't there, it is made a void of the same length.
+            SEEK_HEAD => {
+                let start = file.stream_position().map_err(unreadable)?;
+                let void = [vec![VOID], sized(len, 3 + width)].concat();
+                if width <= 5 && seek_heads.len() < 16 {
+                    seek_heads.push((start - width - 4, void));
+                }
+                if !skip(&mut file, len) {
+                    break;
+                }
+            }
+            TRACKS => {}
             TRACK_ENTRY => tracks.push(Trims::default()),
             BLOCK_GROUP => block = None,
             TRACK_NUMBER | CODEC_DELAY => {
@@ -76,7 +99,16 @@ pub(super) fn trims(input: &mut dyn Input) -> Result<Vec<Trims>> {
             }
         }
     }
-    Ok(tracks)
+    if !patches.is_empty() {
+        patches.append(&mut seek_heads);
+    }
+    Ok((tracks, patches))
+}
+
+/// A length in a number of bytes, with the mark of their number.
+fn sized(len: u64, width: u64) -> Vec<u8> {
+    let bytes = (1 << (7 * width) | len).to_be_bytes();
+    bytes[8 - width as usize..].to_vec()
 }
 
 /// The track of a block and the packets in it.
@@ -90,11 +122,11 @@ fn packets<R: Read + Seek>(file: &mut BufReader<R>, len: u64) -> Option<(u64, u6
     skip(file, len - width - fixed).then_some((track, packets))
 }
 
-/// The identifier and length of the next element. One whose length isn't known is entered like any master.
-fn element<R: Read>(file: &mut R) -> Option<(u64, u64)> {
+/// The identifier of the next element, its length, and the bytes of that.
+fn element<R: Read>(file: &mut R) -> Option<(u64, u64, u64)> {
     let (id, _) = variable(file, true)?;
-    let (len, _) = variable(file, false)?;
-    Some((id, len))
+    let (len, width) = variable(file, false)?;
+    Some((id, len, width))
 }
 
 /// A number of variable width, with or without the mark of its width, and the width.
@@ -108,7 +140,8 @@ fn variable<R: Read>(file: &mut R, marked: bool) -> Option<(u64, u64)> {
     let mut bytes = [0; 8];
     file.read_exact(&mut bytes[..width as usize - 1]).ok()?;
     let first = if marked { first[0] } else { first[0] & (0x7f_u8 >> (width - 1)) };
-    let number = bytes[..width as usize - 1].iter().fold(u64::from(first), |number, &byte| number << 8 | u64::from(byte));
+    let number =
+        bytes[..width as usize - 1].iter().fold(u64::from(first), |number, &byte| number << 8 | u64::from(byte));
     Some((number, width.into()))
 }
 

@@ -3,6 +3,7 @@
 mod adpcm;
 mod adts;
 mod any;
+mod caf;
 mod flac;
 mod frames;
 mod losses;

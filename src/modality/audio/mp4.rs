@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::super::Input;
+use super::any::Patch;
 use super::tags::read;
 use crate::Result;
 
@@ -11,8 +12,9 @@ use crate::Result;
 #[derive(Debug, PartialEq)]
 pub(super) struct Edits {
     pub track: u32,
-    /// Units of media time a second.
+    /// Units of media time a second, and units of the movie's, to which the lengths of edits are rounded.
     timescale: u32,
+    movie: u32,
     /// In units of media time; an open end is `u64::MAX`.
     ranges: Vec<Range<u64>>,
     /// An edit that plays at another speed.
@@ -33,6 +35,11 @@ impl Edits {
         };
         self.ranges.iter().map(|range| scale(range.start)..scale(range.end)).collect()
     }
+
+    /// How far the rounding of an edit's length may move its end, in samples at a rate.
+    pub fn rounding(&self, rate: u32) -> u64 {
+        rate.div_ceil(self.movie.max(1)).into()
+    }
 }
 
 /// `number * to / from`, rounded to the nearest.
@@ -41,10 +48,11 @@ pub(super) fn rescale(number: u64, to: u64, from: u64) -> u64 {
     ((u128::from(number) * u128::from(to) * 2 + from) / (2 * from)).try_into().unwrap_or(u64::MAX)
 }
 
-/// A box: its name and where its content is.
+/// A box: its name, where its content is, and the bytes of its length, if the file ends inside it, as if it didn't.
 struct Box {
     name: [u8; 4],
     content: Range<u64>,
+    cut: Option<Patch>,
 }
 
 /// The boxes in a range of the file.
@@ -52,7 +60,9 @@ fn boxes(input: &mut dyn Input, range: Range<u64>) -> Result<Vec<Box>> {
     let (mut at, mut found) = (range.start, Vec::new());
     while at + 8 <= range.end && found.len() < BOXES {
         let header = read(input, at, 16)?;
-        let (Some(&size), Some(&name)) = (header.first_chunk(), header[4.min(header.len())..].first_chunk()) else { break };
+        let (Some(&size), Some(&name)) = (header.first_chunk(), header[4.min(header.len())..].first_chunk()) else {
+            break;
+        };
         let (size, start) = match u32::from_be_bytes(size) {
             0 => (range.end - at, 8),
             1 => match header.last_chunk::<8>() {
@@ -64,8 +74,14 @@ fn boxes(input: &mut dyn Input, range: Range<u64>) -> Result<Vec<Box>> {
         if size < start {
             break;
         }
-        let end = at.saturating_add(size).min(range.end);
-        found.push(Box { name, content: (at + start).min(end)..end });
+        let claimed = at.saturating_add(size);
+        let end = claimed.min(range.end);
+        let there = end - at;
+        let cut = (claimed > end).then(|| match start {
+            16 => (at + 8, there.to_be_bytes().to_vec()),
+            _ => (at, (there as u32).to_be_bytes().to_vec()),
+        });
+        found.push(Box { name, content: (at + start).min(end)..end, cut });
         at = end;
     }
     Ok(found)
@@ -75,10 +91,12 @@ fn find(boxes: &[Box], name: &[u8; 4]) -> Option<Range<u64>> {
     boxes.iter().find(|found| found.name == *name).map(|found| found.content.clone())
 }
 
-/// The edits of all tracks of a file of `len` bytes.
-pub(super) fn edits(input: &mut dyn Input, len: u64) -> Result<Vec<Edits>> {
+/// The edits of all tracks of a file of `len` bytes, and the length of the media in it where it ends inside them.
+pub(super) fn edits(input: &mut dyn Input, len: u64) -> Result<(Vec<Edits>, Vec<Patch>)> {
     let top = boxes(input, 0..len)?;
-    let Some(movie) = find(&top, b"moov") else { return Ok(Vec::new()) };
+    let media = top.iter().filter(|found| found.name == *b"mdat");
+    let patches = media.filter_map(|found| found.cut.clone()).collect();
+    let Some(movie) = find(&top, b"moov") else { return Ok((Vec::new(), patches)) };
     let movie = boxes(input, movie)?;
     let timescale = match find(&movie, b"mvhd") {
         Some(header) => time_scale(input, header)?,
@@ -88,7 +106,7 @@ pub(super) fn edits(input: &mut dyn Input, len: u64) -> Result<Vec<Edits>> {
     for track in movie.iter().filter(|found| found.name == *b"trak") {
         found.extend(track_edits(input, track.content.clone(), timescale)?);
     }
-    Ok(found)
+    Ok((found, patches))
 }
 
 fn track_edits(input: &mut dyn Input, track: Range<u64>, movie_timescale: u32) -> Result<Option<Edits>> {
@@ -108,7 +126,7 @@ fn track_edits(input: &mut dyn Input, track: Range<u64>, movie_timescale: u32) -
     let list = Fields(read(input, list.start, (list.end - list.start).min(8 + 20 * EDITS as u64) as usize)?);
     let wide = if list.version() == 1 { 8 } else { 4 };
     let count = (list.number(4, 4) as usize).min(list.0.len().saturating_sub(8) / (2 * wide + 4));
-    let mut edits = Edits { track: track as u32, timescale, ranges: Vec::new(), dwells: false };
+    let mut edits = Edits { track: track as u32, timescale, movie: movie_timescale, ranges: Vec::new(), dwells: false };
     for entry in 0..count {
         let at = 8 + entry * (2 * wide + 4);
         let (duration, start) = (list.number(at, wide), list.number(at + wide, wide));
@@ -166,6 +184,50 @@ mod tests {
         assert_eq!(itunes(" 00000000 00000000 00000000 0000000000000000"), None);
         assert_eq!(itunes("no numbers"), None);
         assert_eq!(itunes(""), None);
+    }
+
+    fn part(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
+        [&(8 + content.len() as u32).to_be_bytes(), &name[..], content].concat()
+    }
+
+    /// A movie of one track, at 1,000 units a second, of a track at 8,000, with an edit list.
+    fn movie(list: &[u8]) -> Vec<u8> {
+        let header = |version: u8, number: u32| {
+            let times = [version, 0, 0, 0].into_iter().chain(vec![0; if version == 1 { 16 } else { 8 }]);
+            times.chain(number.to_be_bytes()).chain([0; 8]).collect::<Vec<u8>>()
+        };
+        let track = [
+            part(b"tkhd", &header(0, 7)),
+            part(b"edts", &part(b"elst", list)),
+            part(b"mdia", &part(b"mdhd", &header(1, 8_000))),
+        ];
+        let movie = [part(b"mvhd", &header(0, 1_000)), part(b"trak", &track.concat())];
+        [part(b"ftyp", b"M4A "), part(b"moov", &movie.concat()), part(b"mdat", &[0; 100])].concat()
+    }
+
+    #[test]
+    fn several_edits_are_ranges_in_order() {
+        let read = |file: &[u8]| edits(&mut std::io::Cursor::new(file), file.len() as u64).unwrap();
+        // Half a second of nothing, then a second from the 1,024th unit, then the rest from the 20,000th.
+        let numbers = [0u32, 3, 500, u32::MAX, 1 << 16, 1_000, 1_024, 1 << 16, 0, 20_000, 1 << 16];
+        let file = movie(&numbers.map(u32::to_be_bytes).concat());
+        let (found, patches) = read(&file);
+        assert_eq!((found.len(), found[0].track, found[0].dwells, patches.len()), (1, 7, false, 0));
+        assert_eq!(found[0].samples(8_000), [1_024..9_024, 20_000..u64::MAX]);
+        assert_eq!(found[0].samples(16_000), [2_048..18_048, 40_000..u64::MAX]);
+        // The wide form; another speed; counts that aren't there; a file that ends inside its media.
+        let wide =
+            [&[1, 0, 0, 0, 0, 0, 0, 1][..], &2_000u64.to_be_bytes(), &5u64.to_be_bytes(), &[0, 2, 0, 0]].concat();
+        let (found, _) = read(&movie(&wide));
+        assert_eq!((found[0].samples(8_000)[0].clone(), found[0].dwells), (5..16_005, true));
+        let many = [0u32, u32::MAX, 1_000, 0, 1 << 16].map(u32::to_be_bytes).concat();
+        assert_eq!(read(&movie(&many)).0[0].samples(8_000)[0], 0..8_000);
+        assert!(read(&movie(&[])).0.is_empty());
+        let (_, patches) = read(&file[..file.len() - 40]);
+        assert_eq!(patches, [(file.len() as u64 - 108, 68u32.to_be_bytes().to_vec())]);
+        for cut in 0..file.len() {
+            read(&file[..cut]);
+        }
     }
 
     #[test]

@@ -47,9 +47,8 @@ pub(super) fn header(bytes: &[u8]) -> Option<Header> {
 
 /// Whether bytes begin with the header of a frame whose length isn't given by its bit rate.
 pub(super) fn is_free_format(bytes: &[u8]) -> bool {
-    word(bytes).is_some_and(|word| {
-        word >> 19 & 3 != 1 && word >> 17 & 3 != 0 && word >> 12 & 15 == 0 && word >> 10 & 3 != 3
-    })
+    word(bytes)
+        .is_some_and(|word| word >> 19 & 3 != 1 && word >> 17 & 3 != 0 && word >> 12 & 15 == 0 && word >> 10 & 3 != 3)
 }
 
 fn word(bytes: &[u8]) -> Option<u32> {
@@ -161,7 +160,8 @@ mod tests {
 
     #[test]
     fn the_frame_of_information_is_read() {
-        let mut frame = [&[0xff, 0xfb, 0x90, 0x00][..], &[0; 32], b"Info\0\0\0\x0f", &[0, 0, 1, 2, 0, 1, 0, 0]].concat();
+        let mut frame =
+            [&[0xff, 0xfb, 0x90, 0x00][..], &[0; 32], b"Info\0\0\0\x0f", &[0, 0, 1, 2, 0, 1, 0, 0]].concat();
         frame.extend([&[0; 104][..], b"LAME3.100", &[0; 12], &[0x24, 0x05, 0x6c], &[0; 200]].concat());
         let header = header(&frame).unwrap();
         let info = Info::read(&frame, &header).unwrap();

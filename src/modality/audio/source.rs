@@ -138,9 +138,12 @@ fn any<'a>(input: &'a mut dyn Input, len: u64, name: &'static str) -> Result<Ope
         [b'O', b'g', b'g', b'S', ..] => Some(Container::Ogg),
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => Some(Container::Mp4),
         [0x1a, 0x45, 0xdf, 0xa3, ..] => Some(Container::Matroska),
-        [b'F', b'O', b'R', b'M', ..] | [b'c', b'a', b'f', b'f', ..] => Some(Container::Other),
+        [b'F', b'O', b'R', b'M', ..] => Some(Container::Other),
         _ => None,
     };
+    if head.starts_with(b"caff") && sound.start == 0 {
+        return caf(input, len, name);
+    }
     let source = match container {
         Some(container @ Container::Flac) => Any::container(input, sound, container, name)?,
         // Of other containers only frames and FLAC have tags behind; the rest would be cut.
@@ -151,4 +154,17 @@ fn any<'a>(input: &'a mut dyn Input, len: u64, name: &'static str) -> Result<Ope
         }
     };
     Ok(Opened { source: Box::new(source), name, len, notes: Vec::new() })
+}
+
+fn caf<'a>(input: &'a mut dyn Input, len: u64, name: &'static str) -> Result<Opened<'a>> {
+    let chunks = super::caf::chunks(&mut *input, len)?;
+    let source: Box<dyn Source + 'a> = match chunks.raw {
+        Some(_) if chunks.missing > 0 => {
+            let reason = format!("it ends before its sound does: {} bytes are missing", chunks.missing);
+            return Err(damaged(name, reason));
+        }
+        Some(format) => Box::new(Raw::new(format, input, name)?),
+        None => Box::new(Any::container(input, 0..chunks.end, Container::Other, name)?),
+    };
+    Ok(Opened { source, name, len, notes: Vec::new() })
 }

@@ -73,9 +73,9 @@ fn behind(input: &mut dyn Input, sound: &Range<u64>) -> Result<Option<u64>> {
         let Some(size) = synchsafe(&footer[6..]) else { return Ok(None) };
         size + 20
     } else if let Some((digits, b"LYRICS200")) = tail.last_chunk::<15>().map(|end| end.split_at(6)) {
-        let digits = digits.iter().try_fold(0, |size, digit| {
-            digit.is_ascii_digit().then(|| size * 10 + u64::from(digit - b'0'))
-        });
+        let digits = digits
+            .iter()
+            .try_fold(0, |size, digit| digit.is_ascii_digit().then(|| size * 10 + u64::from(digit - b'0')));
         let Some(size) = digits else { return Ok(None) };
         size + 15
     } else if tail.ends_with(b"LYRICSEND") {
