@@ -138,7 +138,7 @@ fn lengths_that_a_pipe_left_open_reach_to_the_end() {
 fn ima(block: &[u8]) -> Vec<i16> {
     let mut predicted = i32::from(i16::from_le_bytes([block[0], block[1]]));
     let mut index = i32::from(block[2]);
-    // The table is 1.1 times the one before, in whole numbers; these are its first and last.
+    // The specification's table.
     let steps: Vec<i32> = include_str!("files/ima_steps.txt").split_whitespace().map(|n| n.parse().unwrap()).collect();
     let mut samples = vec![predicted as i16];
     for code in block[4..].iter().flat_map(|byte| [byte & 15, byte >> 4]) {
@@ -164,7 +164,6 @@ fn ima(block: &[u8]) -> Vec<i16> {
 
 #[test]
 fn ima_adpcm_is_the_specifications() {
-    // 497, 8,065 and 152,490,410 are what libsndfile makes of the file: samples, the 100th of them, their sum.
     let blocks: Vec<u8> = (0..40u32)
         .flat_map(|block| {
             let head = [(block * 777) as u8, (block * 5) as u8, (block * 11 % 89) as u8, 0];

@@ -17,7 +17,7 @@ use crate::Result;
 /// The last frame and what is behind it are looked for in so many bytes, then in so many.
 const TAILS: [u64; 2] = [1 << 16, 1 << 20];
 /// Places that look like a frame's beginning or end, and are tried.
-const PLACES: usize = 32;
+const PLACES: usize = 16;
 
 /// What a file ends with.
 #[derive(Debug, PartialEq)]
