@@ -164,7 +164,30 @@ def sounds():
     aiff = struct.pack(">hIh", 1, 64, 16) + bytes.fromhex("400bfa00000000000000")
     body = b"AIFFCOMM" + struct.pack(">I", 18) + aiff + b"SSND" + struct.pack(">III", 136, 0, 0) + draw.randbytes(128)
     sound(b"FORM" + struct.pack(">I", len(body)) + body)
-    for file in sorted((SHARED / "audio/formats").glob("*")):
+    # Integers in wider containers, lengths left open, ADPCM in blocks.
+    for container, valid in ((32, 24), (24, 20), (16, 12)):
+        fmt = struct.pack("<HHIIHHHHI", 0xfffe, 1, 8_000, 8_000 * container // 8, container // 8, container, 22, valid, 1)
+        fmt += bytes.fromhex("0100000000001000800000aa00389b71")
+        for size in (96, 0x7ffff000, 0xffffffff):
+            sound(b"RIFF" + struct.pack("<I", 156) + b"WAVEfmt " + struct.pack("<I", 40) + fmt +
+                  b"data" + struct.pack("<I", size) + draw.randbytes(96))
+    for tag, channels in ((2, 1), (2, 2), (17, 1), (17, 2)):
+        fmt = struct.pack("<HHIIHHHH", tag, channels, 8_000, 4_000, 64, 4, 2, 100)
+        blocks = bytes(14) + draw.randbytes(114)
+        sound(b"RIFF" + struct.pack("<I", 168) + b"WAVEfmt " + struct.pack("<I", 20) + fmt + b"data\x80\0\0\0" + blocks)
+    # Frames of nothing, with tags and a frame of information.
+    mp3 = b"\xff\xf3\x18\xc4" + bytes(68)
+    aac = b"\xff\xf1\x60\x40\x01\xbf\xfc" + bytes(5) + b"\x07"
+    tags = b"TAG" + bytes(125), b"ID3\x04\0\0\0\0\0\x0a" + bytes(10), b"LYRICSBEGINLYRICSEND" + b"TAG" + bytes(125)
+    info = b"\xff\xf3\x88\xc4" + bytes(9) + b"Info\0\0\0\3\0\0\0\x09\0\0\4\0LAME3.100" + bytes(12) + b"\x24\0\x80"
+    for frames in (mp3 * 9, info.ljust(288, b"\0") + mp3 * 9, aac * 9):
+        sound(frames)
+        for tag in tags:
+            sound(tag + frames + tag + frames + tag)
+    caf = struct.pack(">d4sIIIII", 8_000, b"lpcm", 2, 2, 1, 1, 16)
+    sound(b"caff\0\1\0\0desc" + struct.pack(">q", 32) + caf + b"data" + struct.pack(">qI", 68, 0) + draw.randbytes(64))
+    shipped = [file for name in ("mp3", "m4a", "aac", "ogg", "webm") for file in ROOT.glob(f"tests/modality/files/*.{name}")]
+    for file in sorted(shipped) + sorted((SHARED / "audio/formats").glob("*")):
         content = file.read_bytes()
         for length in (3_000, 12_000):
             sound(content[:length])

@@ -61,6 +61,9 @@ pub fn run(args: EvalArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let Opened { place, file, model, device, dtype } =
         model::open(&args.model, "--batch", before, |model| Work::scoring(model, batch))?;
     let (split, dataset) = open(&args, &file.layout, progress)?;
+    for warning in dataset.file_warnings() {
+        progress.note(&format!("warning: {warning}"));
+    }
     if dataset.is_empty() {
         let names: Vec<String> = args.data.iter().map(|path| path.display().to_string()).collect();
         let names = names.join(", ");

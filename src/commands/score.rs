@@ -26,6 +26,7 @@ struct Found {
     files: Vec<Line>,
     skipped_count: usize,
     skipped: Vec<Skipped>,
+    file_warnings: Vec<Skipped>,
 }
 
 #[derive(Serialize)]
@@ -96,6 +97,7 @@ pub fn run(args: ScoreArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         files: lines,
         skipped_count: files.skipped.len(),
         skipped: files.skipped,
+        file_warnings: files.file_warnings,
     };
     if args.json { output::print_json(&found) } else { print(&found) }
 }

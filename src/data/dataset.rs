@@ -29,6 +29,7 @@ pub struct Dataset {
     /// The number of items, bytes, and bytes and ends of documents, before each part.
     first: Vec<Place>,
     total: Place,
+    file_warnings: Vec<Skipped>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -75,11 +76,13 @@ impl Dataset {
     /// A file that can't be used is an error that names it; in an archive, what can't be used is left out.
     pub fn from_files(files: &[PathBuf], layout: &Layout) -> Result<Self> {
         let adapter = layout.adapter();
-        let parts = files.par_iter().map(|path| documents(path, &path.display().to_string(), layout, adapter.as_ref()));
-        Ok(Self::new(
-            layout.clone(),
-            parts.collect::<Result<Vec<_>>>()?.into_iter().flatten().map(Part::Memory).collect(),
-        ))
+        let read = |path: &PathBuf| documents(path, &path.display().to_string(), layout, adapter.as_ref());
+        let (mut parts, mut warnings) = (Vec::new(), Vec::new());
+        for (found, more) in files.par_iter().map(read).collect::<Result<Vec<_>>>()? {
+            parts.extend(found.into_iter().map(Part::Memory));
+            warnings.extend(more);
+        }
+        Ok(Dataset { file_warnings: warnings, ..Self::new(layout.clone(), parts) })
     }
 
     /// As [`from_files`](Self::from_files), for files that go by names of the caller's choice; those that can't be used
@@ -87,16 +90,19 @@ impl Dataset {
     pub(super) fn from_usable(files: &[(&Path, &str)], layout: &Layout) -> (Self, Vec<Skipped>) {
         let adapter = layout.adapter();
         let read = |&(path, name): &(&Path, &str)| documents(path, name, layout, adapter.as_ref());
-        let (mut parts, mut skipped) = (Vec::new(), Vec::new());
+        let (mut parts, mut warnings, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
         for ((path, _), found) in files.iter().zip(files.par_iter().map(read).collect::<Vec<_>>()) {
             match found {
-                Ok(found) => parts.extend(found.into_iter().map(Part::Memory)),
+                Ok((found, more)) => {
+                    parts.extend(found.into_iter().map(Part::Memory));
+                    warnings.extend(more);
+                }
                 Err(Error::File { path, reason }) => skipped.push(Skipped::new(path.display(), reason)),
                 Err(Error::Io { path, error }) => skipped.push(Skipped::new(path.display(), error.to_string())),
                 Err(error) => skipped.push(Skipped::new(path.display(), error.to_string())),
             }
         }
-        (Self::new(layout.clone(), parts), skipped)
+        (Dataset { file_warnings: warnings, ..Self::new(layout.clone(), parts) }, skipped)
     }
 
     /// Byte sequences that are there already, none of which ends a document.
@@ -119,7 +125,13 @@ impl Dataset {
             total.bytes += bytes;
             total.symbols += bytes + ends;
         }
-        Dataset { layout, parts, first, total }
+        Dataset { layout, parts, first, total, file_warnings: Vec::new() }
+    }
+
+    /// What there is to know of the files that it was read from: those that are used in part, or are read otherwise than their
+    /// headers say. Of a prepared folder, the manifest has it.
+    pub fn file_warnings(&self) -> &[Skipped] {
+        &self.file_warnings
     }
 
     /// How the items are laid out.

@@ -24,6 +24,8 @@ pub struct Files {
     ahead: Option<(Dataset, u64)>,
     /// What could not be used so far, and why.
     pub skipped: Vec<Skipped>,
+    /// What there is to know of what was used so far.
+    pub file_warnings: Vec<Skipped>,
 }
 
 impl Files {
@@ -40,7 +42,7 @@ impl Files {
             let what = sources.first().map_or(Path::new(""), PathBuf::as_path);
             return Err(Error::file(what, "has no file in it that can be read"));
         }
-        Ok(Files { layout: layout.clone(), files, next: 0, ahead: None, skipped: found.skipped })
+        Ok(Files { layout: layout.clone(), files, next: 0, ahead: None, skipped: found.skipped, file_warnings: Vec::new() })
     }
 
     /// Lets every file go by its path below its source, or by its name where it is a source itself. Fails where two
@@ -98,6 +100,7 @@ impl Files {
         let files: Vec<_> = rest[..count].iter().map(|(name, file)| (file.path.as_path(), name.as_str())).collect();
         let (dataset, skipped) = Dataset::from_usable(&files, &self.layout);
         self.skipped.extend(skipped);
+        self.file_warnings.extend_from_slice(dataset.file_warnings());
         self.next += count;
         Some((dataset, bytes))
     }

@@ -31,7 +31,7 @@ pub struct Count {
     pub bytes: u64,
 }
 
-/// A file, or a part of one, that could not be used.
+/// A file, or a part of one, that could not be used, or of which there is something to know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// The file as it was found, and for a part of an archive its name in there.
@@ -99,6 +99,12 @@ pub struct Manifest {
     pub skipped_count: u64,
     /// The first of these.
     pub skipped: Vec<Skipped>,
+    /// How many are used in part, or are read otherwise than their headers say.
+    #[serde(default)]
+    pub file_warnings_count: u64,
+    /// The first of these.
+    #[serde(default)]
+    pub file_warnings: Vec<Skipped>,
     /// What a person should know before training on this.
     pub warnings: Vec<String>,
     /// The shards, in the order of their items.
@@ -145,6 +151,8 @@ impl Manifest {
             duplicates: 0,
             skipped_count: 0,
             skipped: Vec::new(),
+            file_warnings_count: 0,
+            file_warnings: Vec::new(),
             warnings: Vec::new(),
             shards: Vec::new(),
             sources: Mark::default(),
@@ -161,6 +169,14 @@ impl Manifest {
         self.skipped_count += 1;
         if self.skipped.len() < LISTED {
             self.skipped.push(skipped);
+        }
+    }
+
+    /// Counts a file of which there is something to know, and lists it while the list is short.
+    pub(super) fn warn(&mut self, warning: Skipped) {
+        self.file_warnings_count += 1;
+        if self.file_warnings.len() < LISTED {
+            self.file_warnings.push(warning);
         }
     }
 

@@ -74,6 +74,7 @@ pub fn score_files<E: From<Error>>(
     while let Some((dataset, on_disk)) = files.read() {
         files.skipped[noted..].iter().for_each(note);
         noted = files.skipped.len();
+        dataset.file_warnings().iter().for_each(|warning| progress.note(&format!("warning: {warning}")));
         let share = Share { progress, each: on_disk as f64 / dataset.bytes().max(1) as f64, done: AtomicU64::new(0) };
         for (i, scores) in score(model, &dataset, inference, batch, &share)?.into_iter().enumerate() {
             each(dataset.name(i), dataset.item(i).bytes, scores)?;

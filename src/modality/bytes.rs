@@ -33,8 +33,9 @@ pub(super) fn blocks(input: &mut dyn Input, mut take: impl FnMut(&[u8]) -> Resul
 }
 
 impl Adapter for BytesAdapter {
-    fn encode_to(&self, input: &mut dyn Input, out: &mut dyn Write) -> Result<()> {
-        blocks(input, |block| out.write_all(block).map_err(unwritable))
+    fn encode_to(&self, input: &mut dyn Input, out: &mut dyn Write) -> Result<Vec<String>> {
+        blocks(input, |block| out.write_all(block).map_err(unwritable))?;
+        Ok(Vec::new())
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Vec<u8>> {

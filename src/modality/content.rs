@@ -94,6 +94,7 @@ const KINDS: &[(&[Mark], Reader, Option<Modality>, &str)] = &[
     (&[(0, b"OggS"), (28, b"\x80theora")], Reader::None, None, "an Ogg file with video"),
     (&[(0, b"OggS")], Reader::Audio, AUDIO, "an Ogg file"),
     (&[(0, b"ID3")], Reader::Audio, AUDIO, "an MP3 file"),
+    (&[(0, b"APETAGEX")], Reader::Audio, AUDIO, "an MP3 file"),
     (&[(4, b"ftyp")], Reader::Audio, AUDIO, "an MP4 file"),
     (&[(0, b"FORM"), (8, b"AIF")], Reader::Audio, AUDIO, "an AIFF file"),
     (&[(0, b"caff")], Reader::Audio, AUDIO, "a CAF file"),
@@ -138,10 +139,20 @@ pub(super) fn kind(content: &[u8]) -> Kind {
         [0xff, second, ..] if second & 0xf6 == 0xf0 => (Reader::Audio, AUDIO, "an AAC file"),
         [0xff, second, ..] if second & 0xe6 == 0xe2 => (Reader::Audio, AUDIO, "an MP3 file"),
         [0xff, second, ..] if second & 0xe6 == 0xe4 => (Reader::Audio, AUDIO, "an MP2 file"),
+        [0, ..] if is_padded_mp3(content) => (Reader::Audio, AUDIO, "an MP3 file"),
         _ if is_text(&content[..content.len().min(HEAD as usize)]) => (Reader::None, TEXT, "text"),
         _ => (Reader::None, None, "no format that is known here"),
     };
     Kind { reader, modality, name }
+}
+
+/// Whether zeros, which some encoders put in front, are followed by the header of a frame of MPEG audio, layer III: besides
+/// the synchronization, no field of it has a reserved value.
+fn is_padded_mp3(content: &[u8]) -> bool {
+    let frame = content.iter().position(|&byte| byte != 0).map_or(&[][..], |at| &content[at..]);
+    let &[0xff, second, third, fourth, ..] = frame else { return false };
+    let (version, bit_rate, rate, emphasis) = (second >> 3 & 3, third >> 4, third >> 2 & 3, fourth & 3);
+    second & 0xe6 == 0xe2 && version != 1 && !matches!(bit_rate, 0 | 15) && rate != 3 && emphasis != 2
 }
 
 /// Whether the first bytes are the header of a picture of the Netpbm family: `P` and a digit are no rare beginning of a
@@ -242,6 +253,8 @@ mod tests {
         assert_eq!(kind(b"RIFF").name, "text");
         assert_eq!(kind(b"\xff\xfb\x90\x00").name, "an MP3 file");
         assert_eq!(kind(b"\xff\xf1\x50\x80").name, "an AAC file");
+        assert_eq!(kind(b"\0\0\0\xff\xfb\x90\x00").name, "an MP3 file");
+        assert_eq!(kind(b"\0\0\0\xff\xff\x90\x00").reader, Reader::None);
         // The byte order mark of UTF-16 begins like a frame of MPEG layer I.
         assert_eq!(kind(b"\xff\xfe\x41\x00").reader, Reader::None);
         assert_eq!(detect(b"\xff\xfe\x41\x00"), Detected { name: "text in UTF-16", modality: Some(Modality::Text) });

@@ -120,9 +120,12 @@ pub trait Adapter: Send + Sync + fmt::Debug {
     /// Writes the bytes of one file's content to `out`, in stream order. `input` stands at its start. Memory doesn't
     /// grow with the length of text, sound and plain bytes; a picture is decoded as a whole, within [`Limits`].
     ///
+    /// Gives what a person should know of content that is used all the same: that some of it is lost, or that it is read
+    /// otherwise than its headers say; nothing for nearly all files.
+    ///
     /// Fails with [`Error::Content`] on what can't be read, and where `out` can't be written; what was written by then
     /// is a part of the bytes.
-    fn encode_to(&self, input: &mut dyn Input, out: &mut dyn Write) -> Result<()>;
+    fn encode_to(&self, input: &mut dyn Input, out: &mut dyn Write) -> Result<Vec<String>>;
 
     /// The bytes of one file's content in memory, as [`encode_to`](Self::encode_to) writes them.
     fn encode(&self, content: &[u8]) -> Result<Vec<u8>> {

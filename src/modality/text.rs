@@ -27,7 +27,7 @@ impl TextAdapter {
 }
 
 impl Adapter for TextAdapter {
-    fn encode_to(&self, input: &mut dyn Input, out: &mut dyn Write) -> Result<()> {
+    fn encode_to(&self, input: &mut dyn Input, out: &mut dyn Write) -> Result<Vec<String>> {
         let mut cleaner = Cleaner::new(&self.layout, out);
         let mut transcoder = Transcoder::new(&self.layout.encoding);
         if let Some(transcoder) = &transcoder {
@@ -40,7 +40,8 @@ impl Adapter for TextAdapter {
         if let Some(transcoder) = &mut transcoder {
             transcoder.push(&[], true, &mut |text| cleaner.push(text))?;
         }
-        cleaner.finish()
+        cleaner.finish()?;
+        Ok(Vec::new())
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Vec<u8>> {

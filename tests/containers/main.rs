@@ -33,6 +33,8 @@ pub struct Opened {
     pub records: Vec<(String, Vec<u8>)>,
     /// Names and reasons.
     pub skipped: Vec<(String, String)>,
+    /// Names, and what there is to know of what was used.
+    pub warned: Vec<(String, String)>,
     /// How it ended.
     pub end: Expanded,
 }
@@ -43,6 +45,7 @@ impl Opened {
     pub fn whole(self) -> Vec<(String, Vec<u8>)> {
         assert_eq!(self.end, Expanded::Done);
         assert_eq!(self.skipped, []);
+        assert_eq!(self.warned, []);
         self.records
     }
 
@@ -60,15 +63,16 @@ impl Opened {
 pub fn open(bytes: &[u8], options: &Options) -> Opened {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
-    let (mut records, mut skipped) = (Vec::new(), Vec::new());
+    let (mut records, mut skipped, mut warned) = (Vec::new(), Vec::new(), Vec::new());
     let end = expand(&mut file, "file", options, &mut |found| {
         match found {
             Found::Record(record) => records.push((record.name, bytes_of(record.content))),
             Found::Skipped { name, reason } => skipped.push((name, reason)),
+            Found::Warning { name, reason } => warned.push((name, reason)),
         }
         Ok(())
     });
-    Opened { records, skipped, end: end.unwrap() }
+    Opened { records, skipped, warned, end: end.unwrap() }
 }
 
 /// The content of a record, from where its reader would begin.

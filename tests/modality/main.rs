@@ -9,9 +9,11 @@ mod common;
 mod formats;
 mod input;
 mod pictures;
+mod recordings;
 mod sounds;
 mod streams;
 mod texts;
+mod waves;
 
 use std::io::Cursor;
 

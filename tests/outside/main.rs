@@ -17,6 +17,7 @@ mod prepare;
 #[allow(dead_code)]
 mod program;
 mod public;
+mod sounds;
 
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
@@ -103,6 +104,14 @@ fn main() {
         public::archives_of_tiles,
         public::texts,
         public::enwik8_is_a_file,
+        sounds::plain_samples_in_every_header,
+        sounds::lossless_codecs_in_every_container,
+        sounds::adpcm_in_whole_numbers,
+        sounds::mpeg_audio_in_every_container,
+        sounds::aac_in_every_container,
+        sounds::vorbis_in_every_container,
+        sounds::libsndfile_and_libflac_agree,
+        sounds::damaged_recordings_are_as_long_as_elsewhere,
     ];
     libtest_mimic::run(&Arguments::from_args(), alone.into_iter().chain(beside).collect()).exit();
 }

@@ -38,6 +38,7 @@ fn open(path: &Path, modality: Modality) -> Opened {
                 records.push((record.name, bytes));
             }
             Found::Skipped { .. } => skipped += 1,
+            Found::Warning { reason, .. } => panic!("{reason}"),
         }
         Ok(())
     });
@@ -90,7 +91,7 @@ pub fn enwik8_is_a_file() -> Done {
                 Content::File(file) => lens.push(file.metadata().unwrap().len()),
                 Content::Memory(bytes) => panic!("{} bytes in memory", bytes.len()),
             },
-            Found::Skipped { reason, .. } => panic!("{reason}"),
+            Found::Skipped { reason, .. } | Found::Warning { reason, .. } => panic!("{reason}"),
         }
         Ok(())
     });

@@ -21,7 +21,13 @@ pub(super) fn inspect(path: &Path, content: &[u8], data: &DataConfig) -> anyhow:
     }
     report.layout(&layout);
 
-    let bytes = adapter.encode(content).map_err(|error| Error::file(path, error))?;
+    let mut bytes = Vec::new();
+    let warnings =
+        adapter.encode_to(&mut Cursor::new(content), &mut bytes).map_err(|error| Error::file(path, error))?;
+    for warning in &warnings {
+        report.line("warning", warning);
+    }
+    report.set("warnings", warnings);
     let mut encoded = format!("{} bytes", thousands(bytes.len() as u64));
     if let Some(rate) = adapter.bytes_per_second() {
         let seconds = bytes.len() as f64 / rate;

@@ -54,6 +54,10 @@ pub(super) fn raw(path: &Path, data: Option<&DataConfig>, progress: &dyn Progres
     report.set("kinds", kinds);
     report.line("skipped", thousands(whole.skipped_count));
     report.text.push_str(&skipped(&whole.skipped));
+    if whole.file_warnings_count > 0 {
+        report.line("warnings", thousands(whole.file_warnings_count));
+        report.text.push_str(&skipped(&whole.file_warnings));
+    }
     if let Some((modality, ..)) = lines.iter().max_by_key(|(_, documents, _)| documents) {
         report.line("next", format!("megabyte prepare {} --modality {modality} --out DIR", path.display()));
     }
@@ -62,6 +66,8 @@ pub(super) fn raw(path: &Path, data: Option<&DataConfig>, progress: &dyn Progres
     report.set("readable", readable);
     report.set("skipped_count", whole.skipped_count);
     report.set("skipped", whole.skipped);
+    report.set("file_warnings_count", whole.file_warnings_count);
+    report.set("file_warnings", whole.file_warnings);
     Ok(report)
 }
 
@@ -95,6 +101,10 @@ pub(super) fn prepared(path: &Path, args: &InspectArgs, progress: &dyn Progress)
     report.line("checksums", checked(verify));
     report.text.push_str(&table(&manifest));
     report.text.push_str(&skipped(&manifest.skipped));
+    if !manifest.file_warnings.is_empty() {
+        report.line("warnings", thousands(manifest.file_warnings_count));
+        report.text.push_str(&skipped(&manifest.file_warnings));
+    }
     if let (Some(report), serde_json::Value::Object(manifest)) = (report.json.as_object_mut(), json!(manifest)) {
         report.extend(manifest);
     }

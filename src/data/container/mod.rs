@@ -66,6 +66,13 @@ pub enum Found {
         /// Why.
         reason: String,
     },
+    /// Something to know of what is used all the same.
+    Warning {
+        /// Its path inside the file; empty where it is the file itself.
+        name: String,
+        /// What.
+        reason: String,
+    },
 }
 
 /// What to look for, and within which limits.

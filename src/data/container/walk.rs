@@ -168,6 +168,11 @@ impl Walk<'_> {
         self.visit(Found::Skipped { name, reason: reason.into() })
     }
 
+    /// Tells what there is to know of what is used all the same.
+    pub(super) fn warn(&mut self, name: String, reason: impl Into<String>) -> Step {
+        self.visit(Found::Warning { name, reason: reason.into() })
+    }
+
     fn visit(&mut self, found: Found) -> Step {
         (self.visit)(found).map_err(Stop::Failed)
     }

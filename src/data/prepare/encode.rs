@@ -24,8 +24,10 @@ pub(super) struct Done {
 
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// Its bytes.
-    Document(Spooled),
+    /// Its bytes, and what there is to know of them.
+    Document(Spooled, Vec<String>),
+    /// Something to know, of what is used all the same.
+    Warning(String),
     /// Why it can't be used.
     Skip(String),
     /// Why the rest of an archive can't be used.
@@ -57,6 +59,7 @@ impl Encoder<'_> {
             }
             Work::Part { name, content: Content::File(mut content) } => (Some(name), self.document(&mut content)?),
             Work::SkipPart { name, reason } => (Some(name), Outcome::Skip(reason)),
+            Work::WarnPart { name, reason } => (Some(name), Outcome::Warning(reason)),
             Work::Broken(reason) => (None, Outcome::Broken(reason)),
             Work::Retry(reason) => (None, Outcome::Retry(reason)),
             Work::End => (None, Outcome::End),
@@ -86,12 +89,12 @@ impl Encoder<'_> {
         let encoded = encode(self.adapter, input, &mut spool);
         spool.check()?;
         Ok(match encoded {
-            Ok(()) => {
+            Ok(warnings) => {
                 let document = spool.finish()?;
                 if document.len() == 0 {
                     Outcome::Skip("has no content".to_owned())
                 } else {
-                    Outcome::Document(document)
+                    Outcome::Document(document, warnings)
                 }
             }
             Err(reason) => Outcome::Skip(reason),
@@ -99,12 +102,12 @@ impl Encoder<'_> {
     }
 }
 
-/// Encodes content; the error is the reason why it can't be used.
+/// Encodes content and gives what there is to know of it; the error is the reason why it can't be used.
 pub(in crate::data) fn encode(
     adapter: &dyn Adapter,
     mut input: &mut dyn Input,
     out: &mut dyn io::Write,
-) -> Result<(), String> {
+) -> Result<Vec<String>, String> {
     let mut head = Vec::new();
     let read = (&mut input).take(16).read_to_end(&mut head).and_then(|_| input.seek(SeekFrom::Start(0)));
     read.map_err(|error| error.to_string())?;

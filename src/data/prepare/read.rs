@@ -30,6 +30,8 @@ pub(super) enum Work {
     Part { name: String, content: Content },
     /// A part of the file that can't be used.
     SkipPart { name: String, reason: String },
+    /// Something to know of a part of the file.
+    WarnPart { name: String, reason: String },
     /// The file is an archive, of which the rest can't be used.
     Broken(String),
     /// The file can't be used now; another call may find it otherwise.
@@ -103,6 +105,7 @@ impl Reader<'_> {
                     batch.push(index, Work::Part { name: record.name, content: record.content }, bytes)
                 }
                 Found::Skipped { name, reason } => batch.push(index, Work::SkipPart { name, reason }, 0),
+                Found::Warning { name, reason } => batch.push(index, Work::WarnPart { name, reason }, 0),
             }
         })?;
         match expanded {

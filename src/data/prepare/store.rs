@@ -44,13 +44,17 @@ impl Store<'_> {
         let refused = |reason: String| Skipped::new(display(&source.path, part.as_deref()), reason);
         let mut whole = false;
         match outcome {
-            Outcome::Document(document) => {
+            Outcome::Document(document, warnings) => {
+                for warning in warnings {
+                    self.warn(refused(warning));
+                }
                 whole = part.is_none();
                 let split = source.split().or_else(|| part.as_deref().and_then(Split::of_name));
                 let name = display(Path::new(&*source.name()), part.as_deref());
                 self.document(&name, split, document)?;
             }
             Outcome::Skip(reason) | Outcome::Broken(reason) => self.skip(refused(reason)),
+            Outcome::Warning(reason) => self.warn(refused(reason)),
             Outcome::Retry(reason) => {
                 self.skip(refused(reason));
                 return Ok(());
@@ -113,6 +117,14 @@ impl Store<'_> {
             self.progress.note(&format!("skipped {skipped}"));
         }
         self.state.manifest.skip(skipped);
+    }
+
+    /// Counts a file of which there is something to know; the first of them are told as they come.
+    fn warn(&mut self, warning: Skipped) {
+        if self.state.manifest.file_warnings_count < NOTES {
+            self.progress.note(&format!("warning: {warning}"));
+        }
+        self.state.manifest.warn(warning);
     }
 
     fn commit(&mut self) -> Result<()> {

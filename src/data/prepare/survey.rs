@@ -38,6 +38,10 @@ pub struct Survey {
     pub skipped_count: u64,
     /// The first of these.
     pub skipped: Vec<Skipped>,
+    /// How many are used in part, or are read otherwise than their headers say.
+    pub file_warnings_count: u64,
+    /// The first of these.
+    pub file_warnings: Vec<Skipped>,
 }
 
 impl Survey {
@@ -52,6 +56,16 @@ impl Survey {
         self.skipped_count += other.skipped_count;
         self.skipped.extend(other.skipped);
         self.skipped.truncate(LISTED);
+        self.file_warnings_count += other.file_warnings_count;
+        self.file_warnings.extend(other.file_warnings);
+        self.file_warnings.truncate(LISTED);
+    }
+
+    fn warn(&mut self, warning: Skipped) {
+        self.file_warnings_count += 1;
+        if self.file_warnings.len() < LISTED {
+            self.file_warnings.push(warning);
+        }
     }
 
     fn skip(&mut self, skipped: Skipped) {
@@ -117,7 +131,7 @@ pub fn guess(path: &Path) -> Result<Modality> {
             let looks = match found {
                 Found::Record(Record { content: Content::Memory(bytes), .. }) => looks_like(&mut &bytes[..]),
                 Found::Record(Record { content: Content::File(mut file), .. }) => looks_like(&mut file),
-                Found::Skipped { .. } => Ok(None),
+                Found::Skipped { .. } | Found::Warning { .. } => Ok(None),
             };
             is = looks.is_ok_and(|looks| looks == Some(modality));
             if is || looked_at == LOOKED_AT { Err(Error::Interrupted) } else { Ok(()) }
@@ -134,8 +148,10 @@ pub fn guess(path: &Path) -> Result<Modality> {
 
 impl Survey {
     fn count(&mut self, files: &[(SourceFile, u64)], Done { file, part, outcome }: Done) {
+        let named = |reason: String| Skipped::new(display(&files[file].0.path, part.as_deref()), reason);
         match outcome {
-            Outcome::Document(document) => {
+            Outcome::Document(document, warnings) => {
+                warnings.into_iter().for_each(|warning| self.warn(named(warning)));
                 let len = document.len();
                 self.shortest = if self.documents == 0 { len } else { self.shortest.min(len) };
                 self.longest = self.longest.max(len);
@@ -143,8 +159,9 @@ impl Survey {
                 self.bytes += len;
             }
             Outcome::Skip(reason) | Outcome::Broken(reason) | Outcome::Retry(reason) => {
-                self.skip(Skipped::new(display(&files[file].0.path, part.as_deref()), reason));
+                self.skip(named(reason));
             }
+            Outcome::Warning(reason) => self.warn(named(reason)),
             Outcome::End => {}
         }
     }

@@ -1,12 +1,23 @@
 //! Sound: WAV and other files to samples of one rate in a byte format, and back to WAV.
 
+mod adpcm;
+mod adts;
 mod any;
+mod caf;
+mod flac;
+mod frames;
+mod losses;
+mod matroska;
 mod mix;
+mod mp4;
+mod mpeg;
 mod raw;
 mod resample;
 mod riff;
 mod sample;
+mod sound;
 mod source;
+mod tags;
 mod wav;
 
 use std::io::Write;
@@ -39,10 +50,15 @@ impl AudioAdapter {
         AudioAdapter { layout }
     }
 
-    /// Decodes a file and hands on its samples, frame after frame at the layout's rate.
-    fn samples(&self, head: &[u8], input: &mut dyn Input, take: &mut dyn FnMut(&[i16]) -> Result<()>) -> Result<()> {
-        let name = content::kind(head).name;
+    /// Decodes a file and hands on its samples, frame after frame at the layout's rate. Gives what there is to know of them.
+    fn samples(
+        &self,
+        head: &[u8],
+        input: &mut dyn Input,
+        take: &mut dyn FnMut(&[i16]) -> Result<()>,
+    ) -> Result<Vec<String>> {
         let mut source = source::open(head, input)?;
+        let name = source.name;
         let most = source.len().saturating_mul(MANY_FRAMES_PER_BYTE).max(MANY_FRAMES);
         let mut resampler: Option<Resampler> = None;
         let (mut frames, mut block, mut mixed, mut rounded) = (0, Block::default(), Vec::new(), Vec::new());
@@ -73,10 +89,10 @@ impl AudioAdapter {
             };
             resampler.push(&mixed, &mut round)?;
         }
-        match resampler {
-            Some(resampler) => resampler.finish(&mut round),
-            None => Ok(()),
+        if let Some(resampler) = resampler {
+            resampler.finish(&mut round)?;
         }
+        Ok(source.warnings())
     }
 
     /// The frames from the first to the last that has a sample of at least the layout's level, as that sample stands
@@ -102,7 +118,7 @@ impl AudioAdapter {
 }
 
 impl Adapter for AudioAdapter {
-    fn encode_to(&self, input: &mut dyn Input, out: &mut dyn Write) -> Result<()> {
+    fn encode_to(&self, input: &mut dyn Input, out: &mut dyn Write) -> Result<Vec<String>> {
         let head = content::head(input)?;
         content::contained(&head, || {
             // Where the sound ends is known at its end, so trimming decodes twice.
@@ -150,8 +166,8 @@ impl Adapter for AudioAdapter {
 
 /// Reads the headers of a sound file.
 pub(super) fn describe(head: &[u8], input: &mut dyn Input) -> Result<Description> {
-    let format = content::kind(head).name;
-    let header = source::open(head, input)?.source.header();
+    let opened = source::open(head, input)?;
+    let (format, header) = (opened.name, opened.source.header());
     let (Some(rate), Some(channels)) = (header.rate, header.channels) else {
         return Err(Error::Content("its headers don't describe its sound".to_owned()));
     };

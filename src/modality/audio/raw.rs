@@ -1,4 +1,4 @@
-//! Samples one after another, without packets: Sun AU files, and those in WAV headers that hound doesn't read.
+//! Samples one after another, without packets: Sun AU files, and those in WAV headers that `wav` doesn't read.
 
 use std::io::SeekFrom;
 

@@ -6,8 +6,10 @@ use std::io::{Read, SeekFrom};
 use symphonia::core::codecs::audio::well_known as codec;
 
 use super::super::Input;
-use super::raw::Format;
+use super::super::content::damaged;
 use super::source::CONVERT;
+use super::wav::Pcm;
+use super::{adpcm, raw};
 use crate::Error;
 
 /// Where a WAV file's samples are, and what it says about them.
@@ -17,23 +19,40 @@ pub(super) struct Riff {
     pub fmt: Vec<u8>,
     /// The first byte of the samples.
     pub start: u64,
-    /// Bytes of samples, in whole frames.
+    /// Bytes of samples that are there.
     pub len: u64,
+    pub claimed: Claimed,
+}
+
+/// What the header says of the length of the samples.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Claimed {
+    /// What is there.
+    Whole,
+    /// Nothing: it was written before its program knew.
+    Open,
+    /// More bytes than there are.
+    More(u64),
 }
 
 /// More is no format description.
 const MAX_FMT: u64 = 1 << 16;
+/// Lengths that programs write to a pipe, where they can't come back to fill in the right one: SoX and others, of which
+/// some leave the header out.
+const PIPED: [u64; 3] = [0x7fff_f000, 0x7fff_ffff, 0x8000_0000];
 /// Lengths from here on say that the length isn't known.
 const OPEN: u64 = u32::MAX as u64 - 0xff;
+/// From here on they do where the file has less.
+const VAST: u64 = 0x7000_0000;
 
 impl Riff {
     /// Reads the chunks up to the samples, of a file of `file_len` bytes. A length that a live recording or a pipe left
-    /// open (0 or near 2^32) reaches to the end of the file; a file that ends before its samples do is refused.
+    /// open (0, or about 2^31 or 2^32) reaches to the end of the file, and so does one that the file hasn't.
     pub fn parse(head: &[u8], input: &mut dyn Input, file_len: u64) -> Result<Self, String> {
         let wave64 = head.starts_with(b"riff");
         let mut at = if wave64 { 40 } else { 12 };
         // The length after the first four letters leaves out itself and those.
-        let whole = u64::from(le32(head, 4)) + 8 == file_len;
+        let whole = if wave64 { le64(head, 16) == file_len } else { u64::from(le32(head, 4)) + 8 == file_len };
         let (mut fmt, mut long) = (None, None);
         loop {
             let Chunk { name, start, len, next } = chunk(input, at, wave64)?;
@@ -46,17 +65,22 @@ impl Riff {
                         return Err("its samples come before the chunk that describes them".to_owned());
                     };
                     let there = file_len.saturating_sub(start);
-                    let len = match long {
+                    let claimed = match long {
                         Some(long) if len >= OPEN && long > 0 => long,
-                        _ if wave64 => len,
-                        _ if len >= OPEN || (len == 0 && !whole) => there,
                         _ => len,
                     };
-                    if len > there {
-                        return Err(format!("it ends before its sound does: {there} of {len} bytes are there"));
-                    }
-                    let block = u64::from(le16(&fmt, 12)).max(1);
-                    return Ok(Riff { fmt, start, len: len - len % block });
+                    // Files of 4 GiB and more have lengths that aren't open.
+                    let marks = if wave64 || long == Some(claimed) { 0..=0 } else { OPEN..=u64::from(u32::MAX) };
+                    let open = PIPED.contains(&claimed)
+                        || claimed == 0 && !whole
+                        || claimed != 0 && marks.contains(&claimed)
+                        || claimed >= VAST && claimed > there;
+                    let (len, claimed) = match claimed {
+                        _ if open => (there, Claimed::Open),
+                        claimed if claimed > there => (there, Claimed::More(claimed)),
+                        claimed => (claimed, Claimed::Whole),
+                    };
+                    return Ok(Riff { fmt, start, len, claimed });
                 }
                 _ => {}
             }
@@ -72,27 +96,67 @@ impl Riff {
         }
     }
 
-    /// Bytes of a frame.
-    pub fn frame(&self) -> u64 {
-        u64::from(le16(&self.fmt, 12)).max(1)
+    fn channels(&self) -> u16 {
+        le16(&self.fmt, 2)
     }
 
-    /// Samples that stand one by one and that hound doesn't read: mu-law, A-law, floats of 64 bits.
-    pub fn raw(&self) -> Option<Format> {
-        let (codec, bytes) = match (self.tag(), le16(&self.fmt, 14)) {
+    fn rate(&self) -> u32 {
+        le32(&self.fmt, 4)
+    }
+
+    /// Bytes of a frame, or of a block.
+    pub fn frame(&self) -> u64 {
+        le16(&self.fmt, 12).into()
+    }
+
+    fn bits(&self) -> u16 {
+        le16(&self.fmt, 14)
+    }
+
+    /// Integers of up to 32 bits and floats of 32.
+    pub fn pcm(&self) -> Option<Pcm> {
+        let channels = self.channels();
+        let width = self.frame().checked_div(channels.into()).filter(|&width| (1..=4).contains(&width))? as u16;
+        let fits = self.frame() == u64::from(width * channels) && self.bits().div_ceil(8) <= width && self.bits() > 0;
+        // The extensible form tells the bits of a sample's container from those that are used.
+        let extended = if le16(&self.fmt, 0) == 0xfffe { le16(&self.fmt, 18) } else { self.bits() };
+        let valid = if (1..=8 * width).contains(&extended) { extended } else { 8 * width };
+        let float = match (self.tag(), self.bits()) {
+            (1, _) => false,
+            (3, 32) => true,
+            _ => return None,
+        };
+        fits.then_some(Pcm { rate: self.rate(), channels, width, valid, float })
+    }
+
+    /// Other samples that stand one by one: mu-law, A-law, floats of 64 bits.
+    pub fn raw(&self) -> Option<raw::Format> {
+        let (codec, bytes) = match (self.tag(), self.bits()) {
             (3, 64) => (codec::CODEC_ID_PCM_F64LE, 8),
             (6, 8) => (codec::CODEC_ID_PCM_ALAW, 1),
             (7, 8) => (codec::CODEC_ID_PCM_MULAW, 1),
             _ => return None,
         };
-        let (channels, rate) = (le16(&self.fmt, 2), le32(&self.fmt, 4));
+        let (channels, rate) = (self.channels(), self.rate());
         let fits = self.frame() == bytes * u64::from(channels);
-        fits.then_some(Format { codec, bytes, rate, channels, start: self.start, len: self.len })
+        fits.then_some(raw::Format { codec, bytes, rate, channels, start: self.start, len: self.len })
     }
 
-    /// The error of a decoder, with the name of the kind of samples where it is one that nobody here reads.
-    pub fn named(&self, error: Error) -> Error {
-        let name = match self.tag() {
+    /// ADPCM in blocks.
+    pub fn adpcm(&self) -> Option<adpcm::Format> {
+        let kind = match (self.tag(), self.bits()) {
+            (0x11, 4) => adpcm::Kind::Ima,
+            (2, 4) => adpcm::Kind::Microsoft,
+            _ => return None,
+        };
+        let (rate, channels, block) = (self.rate(), self.channels(), self.frame());
+        Some(adpcm::Format { kind, rate, channels, block, start: self.start, len: self.len })
+    }
+
+    /// The error for a kind of samples that nobody here reads.
+    pub fn unread(&self, looks: &str) -> Error {
+        let (tag, bits) = (self.tag(), self.bits());
+        let name = match tag {
             0x31 => "GSM 6.10",
             0x40 | 0x45 | 0x64 => "G.721 or G.726",
             0x50 => "MPEG audio",
@@ -101,9 +165,13 @@ impl Riff {
             0x2000 => "AC-3",
             0x2001 => "DTS",
             0x6771.. => "Vorbis or another codec",
-            _ => return error,
+            _ => {
+                let (channels, frame) = (self.channels(), self.frame());
+                let claims = format!("{channels} channels of {bits} bits in frames of {frame} bytes, of kind {tag:#x}");
+                return damaged(looks, format!("it claims {claims}; if it is whole, {CONVERT}"));
+            }
         };
-        Error::Content(format!("looks like a WAV file, but holds {name}, which isn't read here; {CONVERT}"))
+        Error::Content(format!("looks like {looks}, but holds {name}, which isn't read here; {CONVERT}"))
     }
 }
 
@@ -124,7 +192,8 @@ fn chunk(input: &mut dyn Input, at: u64, wave64: bool) -> Result<Chunk, String> 
         true => (le64(&header, 16).saturating_sub(24), 8),
         false => (u64::from(le32(&header, 4)), 2),
     };
-    let next = start.checked_add(len).and_then(|end| end.checked_next_multiple_of(even)).ok_or("a chunk has no end")?;
+    // A length that was left open may be anything; the samples, which have such, are the last chunk that is read.
+    let next = start.checked_add(len).and_then(|end| end.checked_next_multiple_of(even)).unwrap_or(u64::MAX);
     Ok(Chunk { name, start, len, next })
 }
 
