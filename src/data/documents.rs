@@ -38,9 +38,7 @@ pub(super) fn documents(
         let warnings: Vec<_> = warnings.into_iter().map(|reason| Skipped::new(&name, reason)).collect();
         match bytes.is_empty() {
             true => Err("has no content".to_owned()),
-            false => {
-                Ok((Document { name, source: source.clone(), bytes, ends: adapter.ends_with_symbol() }, warnings))
-            }
+            false => Ok((Document { name, source: source.clone(), bytes, ends: adapter.ends_with_symbol() }, warnings)),
         }
     };
     let mut file = std::fs::File::open(path).at(path)?;
