@@ -16,6 +16,7 @@ use crate::data::matches;
 use crate::generate::SampleConfig;
 use crate::modality::{Layout, Limits, Modality};
 use crate::model::ModelConfig;
+use crate::shown::shown;
 use crate::train::TrainConfig;
 use crate::{Error, Result};
 pub use change::{Change, changes};
@@ -264,6 +265,6 @@ impl RunConfig {
 fn check_name(path: &Path, key: &str) -> Result<()> {
     match path.to_str() {
         Some(_) => Ok(()),
-        None => Err(Error::config(key, format!("has a name that is not UTF-8: rename {}", path.display()))),
+        None => Err(Error::config(key, format!("has a name that is not UTF-8: rename {}", shown(&path)))),
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use megabyte::native;
+use megabyte::shown::shown;
 use megabyte::train::memory;
 use serde::Serialize;
 use serde_json::Value;
@@ -62,13 +63,13 @@ pub fn append(folder: &Path, device: Device, step: u64) -> anyhow::Result<()> {
         Err(reason) => {
             say(&format!(
                 "warning: {}: can't be read ({reason}), so this start is not added: move it away to begin another",
-                path.display()
+                shown(&path)
             ));
             return Ok(());
         }
     };
     starts.push(serde_json::to_value(examine(device, step)?)?);
-    output::write(&path, format!("{}\n", serde_json::to_string_pretty(&starts)?).as_bytes())
+    Ok(output::write(&path, format!("{}\n", serde_json::to_string_pretty(&starts)?).as_bytes())?)
 }
 
 fn examine(device: Device, step: u64) -> anyhow::Result<Environment> {

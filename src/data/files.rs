@@ -42,7 +42,14 @@ impl Files {
             let what = sources.first().map_or(Path::new(""), PathBuf::as_path);
             return Err(Error::file(what, "has no file in it that can be read"));
         }
-        Ok(Files { layout: layout.clone(), files, next: 0, ahead: None, skipped: found.skipped, file_warnings: Vec::new() })
+        Ok(Files {
+            layout: layout.clone(),
+            files,
+            next: 0,
+            ahead: None,
+            skipped: found.skipped,
+            file_warnings: Vec::new(),
+        })
     }
 
     /// Lets every file go by its path below its source, or by its name where it is a source itself. Fails where two

@@ -244,6 +244,14 @@ impl Layout {
         }
     }
 
+    /// The same for content that is UTF-8 already, whatever encoding files are in.
+    pub(crate) fn of_utf8(&self) -> Layout {
+        match self {
+            Layout::Text(layout) => Layout::Text(TextLayout { encoding: String::new(), ..layout.clone() }),
+            layout => layout.clone(),
+        }
+    }
+
     /// What turns files into bytes of this layout and back, within the default limits.
     pub fn adapter(&self) -> Box<dyn Adapter> {
         self.adapter_within(&Limits::default())

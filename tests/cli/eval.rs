@@ -70,7 +70,8 @@ fn a_split_without_anything_is_told_with_the_remedy() {
     let Fixture { run, .. } = fixture::image();
     let folder = scratch("no-split");
     image::RgbImage::new(4, 4).save(folder.join("a.png")).unwrap();
-    run!("eval", "--model", run, "--data", folder, "--device", "cpu").fails(2, &["nothing of it is in test", "--split"]);
+    run!("eval", "--model", run, "--data", folder, "--device", "cpu")
+        .fails(2, &["nothing of it is in test", "--split"]);
 }
 
 #[test]

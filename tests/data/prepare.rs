@@ -265,7 +265,9 @@ fn some_of_few_pictures_are_held_out() {
             shared_out += 1;
             let few = usize::from(count / 20).max(1);
             assert_eq!([splits[1].len(), splits[2].len()], [few, few]);
-            assert!(found.warnings.len() == 1 && found.warnings[0].contains(&format!("{few} in valid and {few} in test")));
+            assert!(
+                found.warnings.len() == 1 && found.warnings[0].contains(&format!("{few} in valid and {few} in test"))
+            );
             if count == 10 {
                 assert_eq!(held_out(&|i| format!("other-{}.png", 99 - i), count).1, splits);
             }
