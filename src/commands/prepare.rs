@@ -70,7 +70,7 @@ pub(super) fn skipped(files: &[Skipped]) -> String {
     kinds.sort_by_key(|files| Reverse(files.len()));
     let mut text = String::new();
     for files in kinds.iter().take(SHOWN) {
-        let Skipped { path, reason } = files[0];
+        let (path, reason) = (shown(&files[0].path), &files[0].reason);
         let _ = match files.len() {
             1 => writeln!(text, "  {path}: {reason}"),
             more => writeln!(text, "  {path} and {} more: {reason}", thousands(more as u64 - 1)),

@@ -12,7 +12,7 @@ mod tiff;
 use std::io::Write;
 
 use image::codecs::png::PngEncoder;
-use image::{ExtendedColorType, ImageEncoder};
+use image::{DynamicImage, ExtendedColorType, ImageEncoder};
 
 use super::{Adapter, Channels, ImageLayout, Input, Limits, Scan, content, unwritable};
 use crate::{Error, Result};
@@ -36,6 +36,15 @@ impl ImageAdapter {
     pub fn new(layout: ImageLayout, limits: Limits) -> Self {
         ImageAdapter { layout, limits }
     }
+}
+
+/// A picture as it is, upright, and what there is to know of it.
+pub(crate) fn picture(input: &mut dyn Input, limits: &Limits) -> Result<(DynamicImage, Vec<String>)> {
+    let head = content::head(input)?;
+    content::contained(&head, || {
+        let read::Decoded { picture, warnings, .. } = read::read(&head, input, limits)?;
+        Ok((picture, warnings))
+    })
 }
 
 impl Adapter for ImageAdapter {

@@ -87,6 +87,10 @@ pub(in super::super) fn complete(file: &[u8]) -> Option<(Vec<u8>, Lack)> {
                     ac: 0,
                 };
                 let components: Vec<_> = components.chunks_exact(3).take(count.into()).map(of).collect();
+                // A second frame would be of another picture.
+                if !frame.components.is_empty() {
+                    return None;
+                }
                 let sound = |c: &Component| (1..=4).contains(&c.h) && (1..=4).contains(&c.v);
                 if components.is_empty() || components.len() > 4 || !components.iter().all(sound) {
                     return None;
