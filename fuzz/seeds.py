@@ -151,6 +151,51 @@ def pictures():
             except (OSError, ValueError, KeyError):
                 continue
             picture(out.getvalue())
+            if form in ("JPEG", "WEBP"):
+                picture(out.getvalue()[:len(out.getvalue()) * 2 // 3])
+
+
+def tiff(order, chunks, **tags):
+    """An 8 x 6 TIFF; `tags` are t256=..., lists of 16-bit numbers."""
+    places, lengths = ("t324", "t325") if "t322" in tags else ("t273", "t279")
+    body = bytearray(struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, 0))
+    starts = []
+    for chunk in chunks:
+        starts.append(len(body))
+        body += chunk
+    tags = {"t256": [8], "t257": [6], places: starts, lengths: [len(chunk) for chunk in chunks], **tags}
+    entries = b""
+    for tag, values in sorted(tags.items()):
+        data = struct.pack(order + "H" * len(values), *values)
+        if len(data) > 4:
+            body, data = body + data, struct.pack(order + "I", len(body))
+        entries += struct.pack(order + "HHI", int(tag[1:]), 3, len(values)) + data.ljust(4, b"\0")
+    struct.pack_into(order + "I", body, 4, len(body))
+    return bytes(body + struct.pack(order + "H", len(tags)) + entries + bytes(4))
+
+
+def tiffs():
+    for order in "<>":
+        for photometric, samples, more in ((1, 1, {}), (0, 1, {}), (1, 2, {"t338": [1]}), (2, 4, {"t338": [1]}), (2, 5, {"t338": [0, 2]}),
+                                           (3, 1, {"t320": [i * 80 for i in range(768)]}), (5, 4, {}), (6, 3, {"t530": [1, 1]})):
+            for bits in (1, 8, 12, 16, 32):
+                common = {"t258": [bits] * samples, "t262": [photometric], "t277": [samples], **more}
+                rows = [draw.randbytes(-(-8 * samples * bits // 8)) for _ in range(6)]
+                planes = [draw.randbytes(-(-8 * bits // 8) * 6) for _ in range(samples)]
+                picture(tiff(order, [b"".join(rows)], t266=[2], **common))
+                picture(tiff(order, rows, t278=[1], t259=[8], **common)[:-3])
+                picture(tiff(order, [zlib.compress(row) for row in rows], t278=[1], t259=[8], t317=[2], **common))
+                picture(tiff(order, planes, t284=[2], **common))
+                picture(tiff(order, [bytes(16 * 16 * samples * 4)], t322=[16], t323=[16], **common))
+        for across, down in ((2, 1), (2, 2), (4, 4)):
+            blocks = draw.randbytes(-(-8 // across) * -(-6 // down) * (across * down + 2))
+            picture(tiff(order, [blocks], t258=[8] * 3, t262=[6], t277=[3], t530=[across, down]))
+        for compression, options in ((2, 0), (3, 0), (3, 1), (3, 5), (4, 0)):
+            picture(tiff(order, [draw.randbytes(40)], t262=[0], t259=[compression], t292=[options]))
+        for kind, bits in (("e", 16), ("f", 32), ("d", 64)):
+            floats = struct.pack(order + kind * 48, *(i / 47 for i in range(48)))
+            picture(tiff(order, [floats], t258=[bits], t262=[1], t339=[3]))
+            picture(tiff(order, [floats], t258=[bits], t262=[1], t339=[3], t317=[3]))
 
 
 def sounds():
@@ -203,6 +248,9 @@ def containers():
             for packed in (content, gzip.compress(content), bz2.compress(content), lzma.compress(content)):
                 archive(packed)
     archive(gzip.compress(b"one") + gzip.compress(b"two"))
+    for pack in (gzip.compress, bz2.compress, lzma.compress):
+        archive(pack(b"one") + bytes(12))
+        archive(pack(b"one") + pack(b"two") + b"behind")
     if shutil.which("zstd"):
         archive(subprocess.run(["zstd", "-q", "-c"], input=tar(members), stdout=subprocess.PIPE, check=True).stdout)
 
@@ -228,6 +276,14 @@ def containers():
 def tables():
     rows = [{"text": "one\n", "a": {"b": "deep"}}, {"text": "zwei"}, {"a": {"b": 1}}, {"text": None}, {"image": "x"}]
     table("\n".join(json.dumps(row) for row in rows).encode() + b"\nnot json\n")
+    array = json.dumps(rows).encode()
+    lines = "\n".join(json.dumps(row) for row in rows)
+    for content in (array, b"\xef\xbb\xbf" + array, ("\ufeff" + lines).encode("utf-16le"), lines.encode("utf-16be"),
+                    b'# of numbers\n{"text": NaN, "a": {"b": -Infinity}}\n', b'id,text\n1,"a ""b""\nc"\n2\n3,x\n',
+                    b"text\ta.b\nx\ty\n", b'\n[{"text": "a"} , {"text": "b", "a.b": [1, "]"]}]', b'{"text": "caf\xe9"}\n'):
+        table(content)
+        for encoding in range(5):
+            seed("table", bytes([15 * encoding + 3]), content)
     table(b'{"a.b": "x", "text": "\\ud83d\\ude00"}\r\n\r\n{"text": {"text": ["a"]}}')
     try:
         import pyarrow
@@ -353,6 +409,7 @@ if __name__ == "__main__":
     sounds()
     containers()
     tables()
+    tiffs()
     headers(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "target/release/megabyte"))
     found()
     layouts()

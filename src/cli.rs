@@ -1,6 +1,6 @@
 //! What can be typed: the clap types, and nothing else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use model::{ModelArgs, ScoringArgs};
@@ -47,6 +47,39 @@ pub enum Verb {
     Report(ReportArgs),
     /// Show versions, devices and libraries, and what is missing
     Doctor(DoctorArgs),
+}
+
+impl Verb {
+    /// All paths that a verb reads or writes, as they were given.
+    pub fn paths(&self) -> Vec<&Path> {
+        let mut paths: Vec<&PathBuf> = Vec::new();
+        match self {
+            Verb::Prepare(args) => {
+                paths.extend(args.sources.iter().chain(&args.config).chain([&args.out]));
+            }
+            Verb::Inspect(args) => paths.extend(args.path.iter().chain(&args.config).chain(&args.samples)),
+            Verb::Train(args) => {
+                paths.extend(args.config.iter().chain(&args.data).chain(&args.out));
+                paths.extend(args.branch_from.iter().chain(&args.init_from));
+            }
+            Verb::Generate(args) => paths.extend(args.prompt.iter().chain([&args.model.path, &args.out])),
+            Verb::Eval(args) => {
+                paths.extend(args.data.iter().chain([&args.model.path]));
+                paths.extend(args.per_file.iter().chain(&args.page).chain(&args.resume_file));
+            }
+            Verb::Score(args) => {
+                paths.extend(args.files.iter().chain([&args.model.path]).chain(&args.out).chain(&args.show));
+            }
+            Verb::Rank(args) => paths.extend(args.data.iter().chain([&args.model.path]).chain(&args.labels)),
+            Verb::Compress(args) => paths.extend(args.inputs.iter().chain([&args.model.path, &args.out])),
+            Verb::Decompress(args) => paths.extend(args.inputs.iter().chain(&args.model).chain([&args.out])),
+            Verb::Bench(args) => paths.extend(&args.config),
+            Verb::Download(args) => paths.extend(&args.out),
+            Verb::Report(args) => paths.extend(args.runs.iter().chain([&args.out])),
+            Verb::Doctor(_) => {}
+        }
+        paths.into_iter().map(PathBuf::as_path).collect()
+    }
 }
 
 /// Arguments of `prepare`.

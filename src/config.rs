@@ -16,6 +16,7 @@ use crate::data::matches;
 use crate::generate::SampleConfig;
 use crate::modality::{Layout, Limits, Modality};
 use crate::model::ModelConfig;
+use crate::shown::shown;
 use crate::train::TrainConfig;
 use crate::{Error, Result};
 pub use change::{Change, changes};
@@ -62,8 +63,8 @@ pub struct DataConfig {
     /// Patterns, like those of `include`, of the names that are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
-    /// The column of Parquet files, the key of JSON lines (dotted where it is nested) or the array of `.npz` files that
-    /// holds the documents or pictures.
+    /// The column of Parquet and CSV files, the key of JSON (dotted where it is nested) or the array of `.npz` files that
+    /// holds the documents or pictures. Files of text that have no such column are skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
     /// `[width, height]`, 1 or more, of the pictures where each row of a picture file is a picture of its own.
@@ -264,6 +265,6 @@ impl RunConfig {
 fn check_name(path: &Path, key: &str) -> Result<()> {
     match path.to_str() {
         Some(_) => Ok(()),
-        None => Err(Error::config(key, format!("has a name that is not UTF-8: rename {}", path.display()))),
+        None => Err(Error::config(key, format!("has a name that is not UTF-8: rename {}", shown(&path)))),
     }
 }

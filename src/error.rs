@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::shown::shown;
+
 /// A result of this library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -11,7 +13,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The operating system refused something on a path.
     // Not a `source`: the message has it already, and whoever prints the chain would print it twice.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}", shown(path))]
     Io {
         /// The file or folder.
         path: PathBuf,
@@ -19,7 +21,7 @@ pub enum Error {
         error: std::io::Error,
     },
     /// A file is damaged, of another format, or of a kind that is not supported.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}", shown(path))]
     File {
         /// The file.
         path: PathBuf,
@@ -46,7 +48,7 @@ pub enum Error {
         reason: String,
     },
     /// A configuration file that can't be read as one.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}", shown(path))]
     ConfigFile {
         /// The file.
         path: PathBuf,

@@ -19,6 +19,7 @@ pub mod native;
 pub mod progress;
 pub mod replace;
 pub mod report;
+pub mod shown;
 pub mod train;
 
 pub use config::RunConfig;

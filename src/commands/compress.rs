@@ -1,12 +1,16 @@
 //! `megabyte compress`: files to archives.
 
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use megabyte::density::archive::{Codec, CompressOptions, Compressed, Container, Header, LANES};
+use megabyte::density::archive::{Codec, CompressOptions, Compressed, Container, Header, LANES, MAGIC};
 use megabyte::density::{self, Baseline};
 use megabyte::modality::{BytesLayout, Layout, Modality};
 use megabyte::progress::Progress;
+use megabyte::shown::shown;
 use megabyte::train::Dtype;
 use megabyte::train::speed::Work;
 use megabyte::{Error, Result};
@@ -76,7 +80,16 @@ pub fn run(args: CompressArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         name.push(".mbz");
         name.into()
     };
-    let all = pairs::find(&args.inputs, &args.out, rename)?;
+    let mut own = 0;
+    let mut is_own = |path: &Path| {
+        let is_own = is_archive(path);
+        own += u64::from(is_own);
+        is_own
+    };
+    let all = pairs::find(&args.inputs, &args.out, &mut is_own, rename)?;
+    if own > 0 {
+        progress.note(&format!("{} of this program skipped: compressed already", output::count(own, "archive")));
+    }
     let threads = pairs::threads(args.threads)?;
     let before = if args.force { None } else { dtype_of(&all) };
     let lanes = args.lanes.unwrap_or(LANES);
@@ -147,6 +160,14 @@ pub fn run(args: CompressArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     if args.json { output::print_json(&done) } else { print(&done) }
 }
 
+/// Whether a file is an archive that this program wrote, by its name and how it begins.
+fn is_archive(path: &Path) -> bool {
+    let mut start = [0; MAGIC.len()];
+    path.extension().is_some_and(|end| end == "mbz")
+        && File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
+        && start[..MAGIC.len() - 1] == MAGIC[..MAGIC.len() - 1]
+}
+
 /// The type of the archives that are there already: an interrupted call goes on in it.
 fn dtype_of(pairs: &[Pair]) -> Option<Dtype> {
     let of = |pair: &Pair| {
@@ -171,7 +192,7 @@ fn missing(codec: &Codec, pairs: &[Pair], options: CompressOptions) -> anyhow::R
     let (there, missing): (Vec<Pair>, Vec<Pair>) = pairs.iter().cloned().partition(|pair| pair.to.exists());
     for group in pairs::groups(&there, pairs::IN_MEMORY) {
         let files = pairs::read(group)?;
-        let read = |pair: &Pair| std::fs::read(&pair.to).with_context(|| pair.to.display().to_string());
+        let read = |pair: &Pair| std::fs::read(&pair.to).with_context(|| shown(&pair.to));
         let archives = group.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
         let beside: Vec<_> = archives.iter().map(Vec::as_slice).zip(files.iter().map(Vec::as_slice)).collect();
         for (pair, holds) in group.iter().zip(codec.hold(&beside, options)) {
@@ -179,8 +200,8 @@ fn missing(codec: &Codec, pairs: &[Pair], options: CompressOptions) -> anyhow::R
                 bail!(
                     "{}: is there already, and is not the whole archive of {} that this command makes; choose another \
                      path or add --force",
-                    pair.to.display(),
-                    pair.from.display()
+                    shown(&pair.to),
+                    shown(&pair.from)
                 );
             }
         }
@@ -248,7 +269,7 @@ fn print(done: &Done) -> anyhow::Result<()> {
     };
     for made in &done.files {
         let note = if made.method == "stored" { ", stored: the model has no use here" } else { "" };
-        line(&made.file, made.bytes, made.archive_bytes, note)?;
+        line(&shown(&made.file), made.bytes, made.archive_bytes, note)?;
     }
     if done.files.len() > 1 {
         line(&format!("{} files", done.files.len()), done.bytes, done.archive_bytes, "")?;

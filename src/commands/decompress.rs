@@ -62,7 +62,7 @@ struct Done {
 pub fn run(args: DecompressArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     let rename =
         |name: PathBuf| if name.extension().is_some_and(|end| end == "mbz") { name.with_extension("") } else { name };
-    let pairs = pairs::find(&args.inputs, &args.out, rename)?;
+    let pairs = pairs::find(&args.inputs, &args.out, &mut |_| false, rename)?;
     pairs.iter().try_for_each(|pair| output::check_free(&pair.to, args.force))?;
     let threads = pairs::threads(args.threads)?;
     let place = args.model.as_deref().map(folder::resolve).transpose()?;

@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use megabyte::Error;
 use megabyte::data::download::{Card, Outcome, card, download};
 use megabyte::progress::Progress;
+use megabyte::shown::shown;
 
 use super::output;
 use crate::cli::DownloadArgs;
@@ -25,7 +26,7 @@ pub fn run(args: DownloadArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         Outcome::Fetched(path) => done(&path, &card, "checked")?,
         Outcome::AlreadyThere(path) => done(&path, &card, "there already and right")?,
         Outcome::Stopped => {
-            progress.note(&format!("the same command goes on from what is in {}/.partial", out.display()));
+            progress.note(&format!("the same command goes on from what is in {}/.partial", shown(&out)));
             bail!(Error::Interrupted);
         }
     }
@@ -34,7 +35,7 @@ pub fn run(args: DownloadArgs, progress: &dyn Progress) -> anyhow::Result<()> {
 
 fn done(path: &Path, card: &Card, how: &str) -> anyhow::Result<()> {
     let Card { items, bytes, licence, attribution, prepare, .. } = card;
-    output::print(&format!("{}: {items} items, {bytes} bytes, {how}", path.display()))?;
+    output::print(&format!("{}: {items} items, {bytes} bytes, {how}", shown(&path)))?;
     output::print(&format!("licence: {licence}; {attribution}"))?;
     prepare.as_ref().map_or(Ok(()), |prepare| output::print(&format!("next: {prepare}")))
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use megabyte::native;
+use megabyte::shown::shown;
 use megabyte::train::memory;
 use serde::Serialize;
 use serde_json::Value;
@@ -62,7 +63,7 @@ pub fn append(folder: &Path, device: Device, step: u64) -> anyhow::Result<()> {
         Err(reason) => {
             say(&format!(
                 "warning: {}: can't be read ({reason}), so this start is not added: move it away to begin another",
-                path.display()
+                shown(&path)
             ));
             return Ok(());
         }

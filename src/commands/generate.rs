@@ -10,6 +10,7 @@ use megabyte::generate::{Request, SampleConfig, generate};
 use megabyte::modality::{Adapter, Modality};
 use megabyte::model::ModelConfig;
 use megabyte::progress::Progress;
+use megabyte::shown::shown;
 use megabyte::train::speed::Work;
 use megabyte::train::{Dtype, memory};
 use serde::Serialize;
@@ -45,7 +46,7 @@ pub fn run(args: GenerateArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     if into_folder && args.out.is_file() {
         bail!(Error::Usage(format!(
             "--out {}: is a file, and --count {} needs a folder",
-            args.out.display(),
+            shown(&args.out),
             args.count
         )));
     }
@@ -137,9 +138,9 @@ fn read_prompt(path: &Path, adapter: &dyn Adapter) -> anyhow::Result<Vec<u8>> {
     if path == Path::new("-") {
         std::io::stdin().read_to_end(&mut content).context("standard input")?;
     } else {
-        content = std::fs::read(path).with_context(|| path.display().to_string())?;
+        content = std::fs::read(path).with_context(|| shown(&path))?;
     }
-    adapter.encode(&content).with_context(|| path.display().to_string())
+    adapter.encode(&content).with_context(|| shown(&path))
 }
 
 /// How many of the prompt's bytes `--keep` keeps: a share of it in whole patches, or a number.

@@ -21,6 +21,8 @@ pub mod score;
 pub mod terminal;
 pub mod train;
 
+use std::path::Path;
+
 use crate::cli::Verb;
 use megabyte::native;
 use terminal::Terminal;
@@ -30,6 +32,12 @@ pub fn run(verb: Verb) -> anyhow::Result<()> {
     let terminal = Terminal::new();
     // What the environment says of it is wrong now or never.
     native::attention::level()?;
+    for path in verb.paths() {
+        // Standard input has a name of its own.
+        if path != Path::new("-") {
+            output::check_regular(path)?;
+        }
+    }
     match verb {
         Verb::Prepare(args) => prepare::run(args, &terminal),
         Verb::Inspect(args) => inspect::run(args, &terminal),

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use megabyte::Error;
 pub use megabyte::replace::{check_free, check_regular, write};
+use megabyte::shown::{shown, shown_lines};
 use serde::Serialize;
 
-/// Prints a line of results. A reader that has gone away is an error that `main` takes for success.
+/// Prints a line of results, on which names can't command a terminal. A reader that has gone away is an error that `main` takes for success.
 pub fn print(line: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{line}").and_then(|()| out.flush()).context("standard output")
+    writeln!(out, "{}", shown_lines(line)).and_then(|()| out.flush()).context("standard output")
 }
 
 /// Prints one JSON object.
@@ -27,7 +28,7 @@ pub fn check_distinct(results: &[(&str, Option<&Path>)], inputs: &[(&str, &[Path
     for (flag, path) in results {
         let place = whole(path);
         if let Some((other, _)) = known.iter().find(|(_, known)| *known == place) {
-            bail!(Error::Usage(format!("{flag} {}: is the path of {other} too", path.display())));
+            bail!(Error::Usage(format!("{flag} {}: is the path of {other} too", shown(&path))));
         }
         known.push((flag, place));
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use megabyte::Error;
+use megabyte::shown::shown;
 use walkdir::WalkDir;
 
 use super::output;
@@ -20,30 +21,35 @@ pub struct Pair {
 
 /// Pairs for files and all files below folders. A single file has `out` as its pair, or a file in it where it is a
 /// folder; several have files in it, where `rename` makes their names from those of the inputs. No input is among the
-/// outputs.
-pub fn find(inputs: &[PathBuf], out: &Path, rename: impl Fn(PathBuf) -> PathBuf) -> anyhow::Result<Vec<Pair>> {
+/// outputs. What `leaves_out` says of files in folders is left out.
+pub fn find(
+    inputs: &[PathBuf],
+    out: &Path,
+    leaves_out: &mut dyn FnMut(&Path) -> bool,
+    rename: impl Fn(PathBuf) -> PathBuf,
+) -> anyhow::Result<Vec<Pair>> {
     let mut found = Vec::new();
     for input in inputs {
         if !input.is_dir() {
             output::check_regular(input)?;
-            let name = input.file_name().with_context(|| format!("{}: is no file", input.display()))?;
+            let name = input.file_name().with_context(|| format!("{}: is no file", shown(&input)))?;
             found.push((input.clone(), PathBuf::from(name)));
             continue;
         }
         for entry in WalkDir::new(input).follow_links(true).sort_by_file_name() {
             let entry = entry?;
-            if entry.file_type().is_file() {
+            if entry.file_type().is_file() && !leaves_out(entry.path()) {
                 let name = entry.path().strip_prefix(input).unwrap_or(entry.path()).to_owned();
                 found.push((entry.into_path(), name));
             }
         }
     }
     if found.is_empty() {
-        bail!(Error::Usage(format!("{}: there are no files in it", inputs[0].display())));
+        bail!(Error::Usage(format!("{}: there are no files in it", shown(&inputs[0]))));
     }
     let into_folder = out.is_dir() || found.len() > 1 || inputs.iter().any(|input| input.is_dir());
     if into_folder && out.is_file() {
-        bail!(Error::Usage(format!("--out {}: is a file, and several need a folder", out.display())));
+        bail!(Error::Usage(format!("--out {}: is a file, and several need a folder", shown(&out))));
     }
     let inputs: HashSet<PathBuf> = found.iter().map(|(from, _)| output::whole(from)).collect();
     let mut seen = HashSet::new();
@@ -52,10 +58,10 @@ pub fn find(inputs: &[PathBuf], out: &Path, rename: impl Fn(PathBuf) -> PathBuf)
         let to = if into_folder { out.join(rename(name)) } else { out.to_owned() };
         output::check_regular(&to)?;
         if inputs.contains(&output::whole(&to)) {
-            bail!(Error::Usage(format!("--out {}: is one of the files to read", to.display())));
+            bail!(Error::Usage(format!("--out {}: is one of the files to read", shown(&to))));
         }
         if !seen.insert(to.clone()) {
-            bail!(Error::Usage(format!("{}: two of the files would be written there", to.display())));
+            bail!(Error::Usage(format!("{}: two of the files would be written there", shown(&to))));
         }
         pairs.push(Pair { from, to });
     }
@@ -80,7 +86,7 @@ pub fn groups(pairs: &[Pair], most: u64) -> Vec<&[Pair]> {
 
 /// The contents of the files of a group.
 pub fn read(group: &[Pair]) -> anyhow::Result<Vec<Vec<u8>>> {
-    group.iter().map(|pair| std::fs::read(&pair.from).with_context(|| pair.from.display().to_string())).collect()
+    group.iter().map(|pair| std::fs::read(&pair.from).with_context(|| shown(&pair.from))).collect()
 }
 
 /// `--threads`, by default as many as there are cores.

@@ -10,6 +10,7 @@ use megabyte::Error;
 use megabyte::config::{DataConfig, Source};
 use megabyte::data::{Existing, Manifest, Skipped, Split};
 use megabyte::progress::Progress;
+use megabyte::shown::shown;
 use serde_json::json;
 
 use super::output::{print, print_json};
@@ -34,7 +35,7 @@ pub fn run(args: PrepareArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         return print_json(&object);
     }
     // Each skipped file was told while the work went on.
-    print(&format!("{}wrote {}", table(&summary), args.out.display()))
+    print(&format!("{}wrote {}", table(&summary), shown(&args.out)))
 }
 
 /// What a prepared folder holds, as lines.
@@ -69,7 +70,7 @@ pub(super) fn skipped(files: &[Skipped]) -> String {
     kinds.sort_by_key(|files| Reverse(files.len()));
     let mut text = String::new();
     for files in kinds.iter().take(SHOWN) {
-        let Skipped { path, reason } = files[0];
+        let (path, reason) = (shown(&files[0].path), &files[0].reason);
         let _ = match files.len() {
             1 => writeln!(text, "  {path}: {reason}"),
             more => writeln!(text, "  {path} and {} more: {reason}", thousands(more as u64 - 1)),

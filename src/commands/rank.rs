@@ -8,6 +8,7 @@ use megabyte::Error;
 use megabyte::data::{self, Files, Skipped};
 use megabyte::density::{self, Protocol, Ranked, area_under_curve};
 use megabyte::progress::Progress;
+use megabyte::shown::shown;
 use megabyte::train::Dtype;
 use megabyte::train::speed::Work;
 use serde::Serialize;
@@ -109,7 +110,7 @@ fn labels(args: &RankArgs) -> anyhow::Result<Option<Label>> {
 
 /// Lines of a name, a tab, and 0 or 1.
 fn read_labels(path: &Path) -> anyhow::Result<HashMap<String, bool>> {
-    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let text = std::fs::read_to_string(path).with_context(|| shown(&path))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(i, line)| {
@@ -117,7 +118,7 @@ fn read_labels(path: &Path) -> anyhow::Result<HashMap<String, bool>> {
             let label = match label.trim() {
                 "0" => false,
                 "1" => true,
-                _ => bail!("{}: line {}: expected a name, a tab, and 0 or 1", path.display(), i + 1),
+                _ => bail!("{}: line {}: expected a name, a tab, and 0 or 1", shown(&path), i + 1),
             };
             Ok((name.to_owned(), label))
         })
@@ -130,7 +131,7 @@ fn print(found: &Found) -> anyhow::Result<()> {
     for Line { file, anomaly } in &found.files {
         let mark = if *anomaly == Some(true) { "  (anomaly)" } else { "" };
         let coder = if relative { format!(" {:15.4}", file.key()) } else { String::new() };
-        output::print(&format!("{:13.4}{coder} {:9}  {}{mark}", file.bits_per_byte, file.bytes, file.name))?;
+        output::print(&format!("{:13.4}{coder} {:9}  {}{mark}", file.bits_per_byte, file.bytes, shown(&file.name)))?;
     }
     if found.files.len() < found.count {
         output::print(&format!("and {} more", found.count - found.files.len()))?;

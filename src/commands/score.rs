@@ -7,6 +7,7 @@ use anyhow::bail;
 use megabyte::data::{Files, Skipped};
 use megabyte::density::{self, Protocol, Scores};
 use megabyte::progress::Progress;
+use megabyte::shown::shown;
 use megabyte::train::Dtype;
 use megabyte::train::speed::Work;
 use megabyte::{Error, report};
@@ -115,7 +116,7 @@ impl<'a> Place<'a> {
     fn new(path: Option<&'a Path>, flag: &'static str, alone: bool) -> anyhow::Result<Self> {
         let folder = path.is_some_and(|path| path.is_dir() || !alone);
         if let Some(path) = path.filter(|path| folder && path.exists() && !path.is_dir()) {
-            bail!(Error::Usage(format!("{flag} {}: is a file, and several files need a folder", path.display())));
+            bail!(Error::Usage(format!("{flag} {}: is a file, and several files need a folder", shown(&path))));
         }
         Ok(Place { path, flag, folder, written: HashSet::new() })
     }
@@ -125,7 +126,7 @@ impl<'a> Place<'a> {
         match self.path.filter(|_| !self.folder) {
             None => Ok(()),
             Some(path) => {
-                let (flag, path) = (self.flag, path.display());
+                let (flag, path) = (self.flag, shown(&path));
                 bail!(Error::Usage(format!("{flag} {path}: there are several documents in the file: name a folder")))
             }
         }
@@ -164,7 +165,7 @@ fn below(name: &str) -> PathBuf {
 fn print(found: &Found) -> anyhow::Result<()> {
     output::print("bits per byte     bytes  file")?;
     for line in &found.files {
-        output::print(&format!("{:13.4} {:9}  {}", line.bits_per_byte, line.bytes, line.name))?;
+        output::print(&format!("{:13.4} {:9}  {}", line.bits_per_byte, line.bytes, shown(&line.name)))?;
     }
     if found.skipped_count > 0 {
         output::print(&format!("{} files skipped, each with its reason above or with --json", found.skipped_count))?;

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use megabyte::progress::Progress;
+use megabyte::shown::shown_lines;
 
-/// Prints a line on standard error. Where nobody reads it, the work goes on all the same.
+/// Prints a line on standard error, on which names can't command the terminal. Where nobody reads it, the work goes on all
+/// the same.
 pub fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", shown_lines(line));
 }
 
 /// When Ctrl-C, or a request to terminate, first came.

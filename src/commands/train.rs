@@ -1,6 +1,7 @@
 //! `megabyte train`: a run folder from a configuration and data.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use megabyte::data::{self, Dataset, Manifest, Split};
 use megabyte::error::IoContext;
 use megabyte::model::Adopted;
 use megabyte::progress::Progress;
+use megabyte::shown::shown;
 use megabyte::train::{
     Choice, Dtype, Event, Larger, Metric, Observer, TrainConfig, Trainer, fit, gflops, memory, resolved, shortage,
 };
@@ -41,7 +43,7 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
         origin.check(&config, &args)?;
     }
     folder::check(&folder, &config, &args)?;
-    check_sources(&config)?;
+    check_sources(&config, &args)?;
     if origin.is_none() {
         Trainer::check(&config, device)?;
     }
@@ -98,21 +100,29 @@ pub fn run(args: TrainArgs, terminal: &Terminal) -> anyhow::Result<()> {
         say(&format!(
             "stopped and saved at step {}{best}; continue with --out {} --resume",
             outcome.step,
-            folder.display()
+            shown(&folder)
         ));
     } else {
-        say(&format!("done after {} steps{best}: {}", outcome.step, folder.display()));
+        say(&format!("done after {} steps{best}: {}", outcome.step, shown(&folder)));
     }
     Ok(())
 }
 
 /// Whether all that is to be prepared is there: preparing some of it may take hours.
-fn check_sources(config: &RunConfig) -> anyhow::Result<()> {
+fn check_sources(config: &RunConfig, args: &TrainArgs) -> anyhow::Result<()> {
     if config.data.sources.is_empty() {
         bail!(Error::config("data.sources", "is empty: name files or folders there, or with --data"));
     }
     for source in config.data.parts().flat_map(|part| &part.sources) {
-        fs::metadata(source).at(source)?;
+        let found = fs::metadata(source);
+        // What a file names, not the command.
+        let named = config.data.sources.contains(source) && args.data.is_empty();
+        if named && found.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            let flags = if args.resume || args.branch_from.is_some() { " --allow-config-change" } else { "" };
+            bail!(Error::file(source, format!("is not there: where the data has moved, add --data NEW{flags}")));
+        }
+        found.at(source)?;
+        output::check_regular(source)?;
     }
     Ok(())
 }
@@ -135,7 +145,7 @@ fn datasets(config: &RunConfig, terminal: &Terminal) -> anyhow::Result<(Vec<Data
             learned.bytes(),
             part.modality,
             held_out.bytes(),
-            prepared.display()
+            shown(&prepared)
         ));
         train.push(learned);
         valid.push(held_out);
@@ -218,7 +228,7 @@ fn type_warning(choice: &Choice) -> Option<String> {
 
 /// What a run has of another model.
 fn begins(adopted: &Adopted) -> String {
-    let mut text = format!("with {} tensors of {}", adopted.whole.len(), adopted.folder.display());
+    let mut text = format!("with {} tensors of {}", adopted.whole.len(), shown(&adopted.folder));
     for (name, rows, all) in &adopted.rows {
         text.push_str(&format!(", {rows} of the {all} rows of {name}"));
     }

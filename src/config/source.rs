@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{DataConfig, RunConfig, check};
 use crate::error::IoContext;
+use crate::shown::shown;
 use crate::{Error, Result};
 
 /// The keys of a file, of those that it extends, and of settings on top, before anything is made of them.
@@ -58,14 +59,14 @@ impl Source {
         };
         let base = path.parent().unwrap_or(Path::new("")).join(name);
         let text = std::fs::read_to_string(&base)
-            .map_err(|error| fail(format!("names {}, which can't be read: {error}", base.display())))?;
+            .map_err(|error| fail(format!("names {}, which can't be read: {error}", shown(&base))))?;
         let identity = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         below.push(path.to_owned());
         if let Some(first) = below.iter().position(|other| identity(other) == identity(&base)) {
             let circle: Vec<String> = below[first..].iter().map(|path| path.display().to_string()).collect();
             return Err(fail(format!(
                 "names {}, which extends this file: {} extend each other in a circle; leave one `extends` out",
-                base.display(),
+                shown(&base),
                 circle.join(", ")
             )));
         }
@@ -73,7 +74,7 @@ impl Source {
         let mut merged = read.map_err(|error| match error {
             // Of a base that is no TOML; what a base of its own makes wrong names its files already.
             Error::ConfigFile { path: of, reason } if of == base && !reason.contains("`extends`") => {
-                Error::config_file(of, format!("{reason}\n(a file that {} extends)", path.display()))
+                Error::config_file(of, format!("{reason}\n(a file that {} extends)", shown(&path)))
             }
             error => error,
         })?;

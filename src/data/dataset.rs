@@ -10,6 +10,7 @@ use super::shard::Shard;
 use super::split::Split;
 use crate::modality::Layout;
 use crate::progress::Progress;
+use crate::shown::shown;
 use crate::{Error, Result};
 
 /// A byte sequence: a document, a piece of one, or a picture.
@@ -292,7 +293,7 @@ pub(super) fn expect_layout(wanted: &Layout, prepared: &Layout, folder: &Path) -
     match difference(wanted, prepared) {
         None => Ok(()),
         Some((key, ours, theirs)) => {
-            let folder = folder.display();
+            let folder = shown(&folder);
             Err(Error::config(
                 key,
                 format!("is {ours}, but {folder} was prepared with {theirs}: set it to that, or prepare again"),

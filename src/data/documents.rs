@@ -32,7 +32,8 @@ pub(super) fn documents(
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let source = folder.display().to_string();
-    let encoded = |name: String, input: &mut dyn Input| {
+    let of_utf8 = layout.of_utf8().adapter();
+    let encoded = |adapter: &dyn Adapter, name: String, input: &mut dyn Input| {
         let mut bytes = Vec::new();
         let warnings = encode(adapter, input, &mut bytes)?;
         let warnings: Vec<_> = warnings.into_iter().map(|reason| Skipped::new(&name, reason)).collect();
@@ -52,11 +53,12 @@ pub(super) fn documents(
                 warnings.push(Skipped::new(whole(&part), reason));
                 return Ok(());
             }
-            Found::Record(Record { name: part, content }) => {
+            Found::Record(Record { name: part, content, utf8 }) => {
+                let adapter = if utf8 { of_utf8.as_ref() } else { adapter };
                 let whole = whole(&part);
                 let encoded = match content {
-                    Content::Memory(bytes) => encoded(whole, &mut Cursor::new(bytes)),
-                    Content::File(mut file) => encoded(whole, &mut file),
+                    Content::Memory(bytes) => encoded(adapter, whole, &mut Cursor::new(bytes)),
+                    Content::File(mut file) => encoded(adapter, whole, &mut file),
                 };
                 (part, encoded)
             }
@@ -74,7 +76,8 @@ pub(super) fn documents(
     match expanded {
         Expanded::NotAContainer => {
             file.rewind().at(path)?;
-            let (part, warnings) = encoded(name.to_owned(), &mut file).map_err(|reason| Error::file(path, reason))?;
+            let (part, warnings) =
+                encoded(adapter, name.to_owned(), &mut file).map_err(|reason| Error::file(path, reason))?;
             Ok((vec![part], warnings))
         }
         Expanded::Broken(reason) => Err(Error::file(path, reason)),

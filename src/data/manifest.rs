@@ -12,6 +12,7 @@ use super::shard::Shard;
 use super::writer::temporary;
 use crate::error::IoContext;
 use crate::modality::Layout;
+use crate::shown::{shown, shown_lines};
 use crate::{Error, Result};
 
 /// The manifest's name in its folder.
@@ -42,7 +43,7 @@ pub struct Skipped {
 
 impl Display for Skipped {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.path, self.reason)
+        write!(f, "{}: {}", shown(&self.path), shown_lines(&self.reason))
     }
 }
 

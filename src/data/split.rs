@@ -48,10 +48,10 @@ impl Split {
 
 impl Split {
     /// The split that the first folder of a path gives it: `train`, `valid` or `test`, or one of the other names that
-    /// data sets use for these.
+    /// data sets use for these, in capitals or not.
     pub(super) fn of_name(path: &str) -> Option<Self> {
         let (first, _) = path.split_once('/')?;
-        match first {
+        match first.to_ascii_lowercase().as_str() {
             "train" | "training" => Some(Split::Train),
             "valid" | "validation" | "val" | "dev" => Some(Split::Valid),
             "test" | "testing" => Some(Split::Test),

@@ -10,6 +10,7 @@ mod bytes;
 mod content;
 mod describe;
 mod facet;
+mod findings;
 mod image;
 mod layout;
 mod text;
@@ -25,6 +26,8 @@ use crate::{Error, Result};
 pub use content::{Detected, contained, decoding, detect};
 pub use describe::{Description, describe};
 pub use facet::Facet;
+pub(crate) use self::image::picture;
+pub use findings::{TextFindings, text_findings};
 pub use layout::{
     AudioChannels, AudioFormat, AudioLayout, Bom, BytesLayout, Channels, Filter, Fit, ImageLayout, Newlines, Scan,
     TextLayout,
@@ -241,6 +244,14 @@ impl Layout {
                 fail(format!("frame of this {modality} is {unit} bytes, which must divide it"))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// The same for content that is UTF-8 already, whatever encoding files are in.
+    pub(crate) fn of_utf8(&self) -> Layout {
+        match self {
+            Layout::Text(layout) => Layout::Text(TextLayout { encoding: String::new(), ..layout.clone() }),
+            layout => layout.clone(),
         }
     }
 

@@ -15,6 +15,7 @@ use super::{Megabyte, ModelConfig};
 use crate::error::IoContext;
 use crate::modality::Layout;
 use crate::native::memory::copy_to_host;
+use crate::shown::shown;
 use crate::{Error, Result};
 
 const CONFIG: &str = "config.json";
@@ -123,7 +124,7 @@ fn verify_of(folder: &Path, names: &[&str]) -> Result<()> {
     checksums::verify(folder, names).map_err(|error| {
         let other = newest_whole(folder, |other| checksums::verify(other, &[]).is_ok());
         let other =
-            other.map_or_else(String::new, |other| format!("the newest whole checkpoint is {}; ", other.display()));
+            other.map_or_else(String::new, |other| format!("the newest whole checkpoint is {}; ", shown(&other)));
         let remedy = format!("{other}where it was changed on purpose, remove {CHECKSUMS}");
         with_remedy(error, folder, &remedy)
     })

@@ -1,4 +1,4 @@
-//! What tch does not bind, through a few small C++ files over libtorch; in `coders`, libwebp and libFLAC.
+//! What tch does not bind, through a few small C++ files over libtorch; in `coders` and `webp`, libwebp and libFLAC.
 //!
 //! The only module with `unsafe` code. Every function takes tensors by reference, so each pointer is valid for the
 //! call, and checks what the C++ side assumes about lengths before it crosses.
@@ -11,6 +11,7 @@ pub mod mapped;
 pub mod memory;
 pub mod numerics;
 pub mod profile;
+pub(crate) mod webp;
 
 use std::ffi::{CStr, c_char, c_int};
 

@@ -1,5 +1,7 @@
 //! Numbers as a person reads them, and text as HTML shows it safely.
 
+use crate::shown::is_hidden;
+
 /// A number with three significant digits and a decimal prefix: 12.3 k, 4.56 M.
 pub(super) fn si(value: f64) -> String {
     let (scaled, prefix) = match value.abs() {
@@ -88,18 +90,11 @@ pub(super) fn escape(text: &str) -> String {
             '"' => html.push_str("&quot;"),
             '\'' => html.push_str("&#39;"),
             '\n' | '\t' => html.push(character),
-            _ if hidden(character) => html.push_str(&character.escape_unicode().to_string()),
+            _ if is_hidden(character) => html.push_str(&character.escape_unicode().to_string()),
             _ => html.push(character),
         }
     }
     html
-}
-
-/// Controls, directions of writing, and what no document may contain.
-fn hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        || matches!(character, '\u{fffe}' | '\u{ffff}')
 }
 
 /// Bytes as text in HTML: what is UTF-8 as it is, every other byte and control character as a marked `\x..`.
@@ -111,7 +106,7 @@ pub(super) fn escape_bytes(bytes: &[u8]) -> String {
     };
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
-            if character != '\n' && character != '\t' && hidden(character) {
+            if character != '\n' && character != '\t' && is_hidden(character) {
                 mark(&mut html, character.encode_utf8(&mut [0; 4]).as_bytes());
             } else {
                 html.push_str(&escape(character.encode_utf8(&mut [0; 4])));

@@ -16,6 +16,7 @@ mod fixture;
 mod generate;
 mod kill;
 mod memory;
+mod names;
 mod paths;
 mod program;
 mod resume;

@@ -82,6 +82,34 @@ fn folders_go_there_and_back_as_one_batch() {
 }
 
 #[test]
+fn a_folder_is_compressed_in_place_and_again() {
+    let place = tempfile::tempdir().unwrap();
+    let model = text_model(place.path());
+    let folder = place.path().join("in");
+    std::fs::create_dir(&folder).unwrap();
+    for (name, text) in [("a.txt", "words and words ".repeat(9)), ("fake.mbz", "no archive, by its content".to_owned())]
+    {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let (code, _, error) = run(&[&"compress", &"--model", &model, &folder, &"--out", &folder]);
+    assert_eq!(code, 0, "{error}");
+    let names = || {
+        let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        std::collections::BTreeSet::from_iter(names)
+    };
+    let there = names();
+    assert_eq!(there, ["a.txt", "a.txt.mbz", "fake.mbz", "fake.mbz.mbz"].map(str::to_owned).into());
+    for _ in 0..2 {
+        let (code, _, error) = run(&[&"compress", &"--model", &model, &folder, &"--out", &folder]);
+        assert!(code == 0 && error.contains("2 archives of this program skipped"), "{error}");
+        assert_eq!(names(), there);
+    }
+    std::fs::write(folder.join("b.txt"), "more").unwrap();
+    let (code, _, error) = run(&[&"compress", &"--model", &model, &folder, &"--out", &folder]);
+    assert!(code == 0 && folder.join("b.txt.mbz").is_file(), "{error}");
+}
+
+#[test]
 fn what_is_left_of_a_damaged_archive_is_written_when_asked_for() {
     let place = tempfile::tempdir().unwrap();
     let model = text_model(place.path());

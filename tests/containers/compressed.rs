@@ -86,3 +86,35 @@ fn text_that_begins_like_a_format_is_text() {
         assert!(found.records.is_empty() && found.skipped.is_empty());
     }
 }
+
+/// As gzip has it: zeros of a tape or of a block of a disk, or anything else behind the last member.
+#[test]
+fn what_is_behind_the_last_member_is_ignored_with_a_warning() {
+    for (name, compress) in CODECS {
+        for junk in [&[0; 1][..], &[0; 511], &[0; 512], b"junk", b"\x1f", b"\n", &[0xff; 70_000]] {
+            let file = [&compress(b"one "), &compress(b"two"), junk].concat();
+            let found = open(&file, &options(Modality::Text));
+            assert_eq!((found.end, found.skipped), (Expanded::Done, Vec::new()), "{name}");
+            assert_eq!(found.records, named(&[("", b"one two")]), "{name}");
+            // Zeros in fours are padding where the format has it.
+            let padding = name == "xz" && junk.len() % 4 == 0 && junk[0] == 0;
+            let warned = [(
+                String::new(),
+                format!("{} bytes behind the compressed data belong to nothing and are ignored", junk.len()),
+            )];
+            assert_eq!(found.warned, warned[usize::from(padding)..], "{name}");
+        }
+        // An archive with it is an archive all the same.
+        let found =
+            open(&[&compress(&tar(&[("a.txt", b"a")])), &[0; 100][..], b"x"].concat(), &options(Modality::Text));
+        assert_eq!((found.records, found.warned.len()), (named(&[("a.txt", b"a")]), 1), "{name}");
+        // What is cut is no junk.
+        let whole = [compress(b"one "), compress(&[b'x'; 1000])].concat();
+        for lacking in [1, 5, 12] {
+            let found = open(&whole[..whole.len() - lacking], &options(Modality::Text));
+            assert!(matches!(found.end, Expanded::Broken(_)), "{name} without {lacking}: {found:?}");
+        }
+    }
+    let padded = [&xz(b"one ")[..], &[0; 8], &xz(b"two")].concat();
+    assert_eq!(open(&padded, &options(Modality::Text)).whole(), named(&[("", b"one two")]));
+}

@@ -18,6 +18,7 @@ pub fn options(modality: Modality) -> Options {
     Options {
         modality,
         column: None,
+        encoding: String::new(),
         include: None,
         exclude: None,
         sheet: None,

@@ -132,9 +132,138 @@ fn lines_of_json_are_documents() {
         assert_eq!(found.records, named(&[("line 1", b"one"), ("line 4", b"two"), ("line 8", b"last")]));
         let reasons: Vec<_> = found.skipped.iter().map(|(_, reason)| reason.as_str()).collect();
         let expected =
-            ["2 lines are no JSON objects, the first is line 5", "2 lines have no text `text`, the first is line 3"];
+            ["2 lines have no text `text`, the first is line 3", "2 lines are no JSON objects, the first is line 5"];
         assert_eq!(reasons, expected);
     }
     text.column = Some("meta.title".to_owned());
     assert_eq!(open(file, &text).records, named(&[("line 1", b"t")]));
+}
+
+/// What a table of text gives for the column `text`, with `data.encoding`.
+fn column(file: &[u8], encoding: &str) -> crate::Opened {
+    let mut text = options(Modality::Text);
+    text.column = Some("text".to_owned());
+    text.encoding = encoding.to_owned();
+    open(file, &text)
+}
+
+fn texts(opened: crate::Opened) -> Vec<String> {
+    opened.whole().into_iter().map(|(_, bytes)| String::from_utf8(bytes).unwrap()).collect()
+}
+
+fn utf16(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    text.encode_utf16().flat_map(bytes).collect()
+}
+
+/// The same three documents in every form that JSON has: what is before the first, between them, and how they are encoded.
+#[test]
+fn json_is_read_in_every_form() {
+    let lines = "{\"text\": \"one\"}\n{\"text\": \"zwei ä\"}\n{\"text\": \"три\"}\n";
+    let array = "[{\"text\": \"one\"}, {\"text\": \"zwei ä\", \"x\": [1, \"]}\"]},\n\n {\"text\":\"три\"}]\n";
+    let spread = lines.replace(", ", ",\n").replace('{', "{\n  \"n\": NaN,\n  ").replace("}\n", "\n}\n\n");
+    for text in [
+        lines.to_owned(),
+        lines.replace('\n', "\r\n"),
+        lines.trim_end().to_owned(),
+        format!("\n\n  \n{lines}\n\n"),
+        format!("# made by hand\n// and by another\n\n{lines}"),
+        lines.replace("{", "{\"a\": NaN, \"b\": [Infinity, -Infinity], "),
+        array.to_owned(),
+        array.replace(": ", " : ").replace("},", "}\n,"),
+        format!("\n// an array\n{array}"),
+        array.replace("{\"text\"", "{\"nan\": NaN, \"text\""),
+        spread,
+    ] {
+        let expected = ["one", "zwei ä", "три"];
+        assert_eq!(texts(column(text.as_bytes(), "")), expected, "{text}");
+        assert_eq!(texts(column(format!("\u{feff}{text}").as_bytes(), "")), expected, "{text}");
+        // A mark tells the encoding, whatever else was named.
+        let marked = format!("\u{feff}{text}");
+        for encoding in ["", "windows-1251", "utf-16le"] {
+            assert_eq!(texts(column(&utf16(&marked, u16::to_le_bytes), encoding)), expected, "{text}");
+            assert_eq!(texts(column(&utf16(&marked, u16::to_be_bytes), encoding)), expected, "{text}");
+        }
+        assert_eq!(texts(column(&utf16(&text, u16::to_le_bytes), "utf-16le")), expected, "{text}");
+        // JSON in UTF-8 is that, also where files are said to be something else.
+        assert_eq!(texts(column(text.as_bytes(), "latin1")), expected, "{text}");
+        assert_eq!(texts(column(&gz(text.as_bytes()), "latin1")), expected, "{text}");
+    }
+    // Long enough for several blocks of what is read at once.
+    let many: String = (0..20_000).map(|i| format!("{{\"text\": \"длинный {i}\"}}\n")).collect();
+    for file in [many.clone().into_bytes(), utf16(&format!("\u{feff}{many}"), u16::to_le_bytes)] {
+        assert_eq!(texts(column(&file, "")).last().unwrap(), "длинный 19999");
+    }
+}
+
+#[test]
+fn other_encodings_are_decoded_before_they_are_parsed() {
+    let latin = b"{\"text\": \"caf\xe9\"}\n{\"text\": \"na\xefve \\u00e9\"}\n";
+    assert_eq!(texts(column(latin, "latin1")), ["café", "naïve é"]);
+    assert_eq!(texts(column(b"[{\"text\": \"caf\xe9\"}]", "iso-8859-15")), ["café"]);
+    // The second byte of a character may look like a quote's escape.
+    assert_eq!(texts(column(b"{\"text\": \"\x83\x5c\"}", "shift_jis")), ["ソ"]);
+    assert_eq!(texts(column(b"{\"text\": \"\x1b$B$\"\x1b(B\"}", "iso-2022-jp")), ["あ"]);
+    let told = column(latin, "");
+    assert_eq!(told.records, []);
+    assert!(told.skipped[0].1.starts_with("2 lines are not valid UTF-8"), "{told:?}");
+    assert!(column(b"{\0\"\0t\0", "").broken().contains("UTF-16"));
+    assert!(column(b"\xff\xfe\0\0{\0\0\0", "").broken().contains("UTF-32"));
+    assert!(column(&utf16("{\"text\": \"\u{feff}", u16::to_le_bytes)[..9], "utf-16le").broken().contains("UTF-16LE"));
+}
+
+#[test]
+fn lines_of_values_are_read_below_their_names() {
+    for (delimiter, name) in [(",", "comma"), ("\t", "tab"), (";", "semicolon"), ("|", "bar")] {
+        let file =
+            "id,text,mark\n1,plain,a\r\n2,\"with \"\"quotes\"\", and\nlines\",b\n\n3,\u{e4},c".replace(',', delimiter);
+        let expected = ["plain".to_owned(), format!("with \"quotes\"{delimiter} and\nlines"), "ä".to_owned()];
+        assert_eq!(texts(column(file.as_bytes(), "")), expected, "{name}");
+        assert_eq!(texts(column(&utf16(&format!("\u{feff}{file}"), u16::to_be_bytes), "")), expected, "{name}");
+        assert_eq!(texts(column(format!("# a comment\n\n{file}").as_bytes(), "")), expected, "{name}");
+    }
+    assert_eq!(texts(column(b"text,n\ncaf\xe9,1\n", "latin1")), ["café"]);
+    assert_eq!(texts(column("\u{feff} text ,n\né,1\n".as_bytes(), "")), ["é"]);
+    let told = column(b"id,text\n1,one\n2\n3,,x\n4,\n5,\xff\n6,last", "");
+    assert_eq!(told.end, Expanded::Done);
+    assert_eq!(told.records, named(&[("line 2", b"one"), ("line 7", b"last")]));
+    let reasons: Vec<_> = told.skipped.iter().map(|(_, reason)| reason.as_str()).collect();
+    let expected = [
+        "2 lines have not the 2 values of the first, the first is line 3",
+        "1 lines have no text `text`, the first is line 5",
+        "1 lines are not valid UTF-8 (`data.encoding` can name another encoding), the first is line 6",
+    ];
+    assert_eq!(reasons, expected);
+    let unclosed = column(b"text\none\n\"two\nthree\nfour\n", "");
+    assert_eq!(unclosed.records, named(&[("line 2", b"one")]));
+    assert!(unclosed.skipped[0].1.contains("inside of a quoted value"), "{unclosed:?}");
+}
+
+/// Once a column is asked for, nothing is taken for a text as a whole.
+#[test]
+fn what_has_no_column_is_not_a_text() {
+    for (file, reason) in [
+        (&b"just some prose\nof two lines\n"[..], "has no column `text`"),
+        (b"id,body\n1,one\n", "its first line has id, body"),
+        (b"text,text\n1,one\n", "several columns"),
+        (b"\x89PNG\r\n\x1a\n rest", "looks like a PNG image"),
+        (b"\0\x01\x02\x03", "NUL"),
+        (b"[{\"text\": \"a\"}, {\"text\"", "inside of row 1"),
+        (b"[{\"text\": \"a\"}] and more", "behind its array"),
+        (b"[{\"text\": \"a\"}", "inside of its array"),
+    ] {
+        let told = column(file, "");
+        assert!(told.broken().contains(reason), "{file:?}: {told:?}");
+    }
+    let told = column(b"[1, {\"text\": \"a\"}, [2], {\"text\": 3}]", "");
+    assert_eq!(told.records, named(&[("row 1", b"a")]));
+    let reasons: Vec<_> = told.skipped.iter().map(|(_, reason)| reason.as_str()).collect();
+    assert_eq!(
+        reasons,
+        ["2 rows are no JSON objects, the first is row 0", "1 rows have no text `text`, the first is row 3"]
+    );
+    // In an archive the others go on.
+    let members: [(&str, &[u8]); 2] = [("a.txt", b"prose"), ("b.csv", b"text\nrow\n")];
+    let told = column(&tar(&members), "");
+    assert_eq!(told.records, named(&[("b.csv/line 2", b"row")]));
+    assert!(told.skipped[0].0 == "a.txt" && told.skipped[0].1.contains("has no column"), "{told:?}");
 }

@@ -134,6 +134,51 @@ fn folders_named_after_splits_decide() {
     }
 }
 
+/// Other names of splits, in any case; deeper folders and files decide nothing.
+#[test]
+fn folders_of_splits_are_told_in_any_case() {
+    let names =
+        [("Train", Split::Train), ("TRAINING", Split::Train), ("Validation", Split::Valid), ("VAL", Split::Valid)];
+    for (name, split) in
+        names.into_iter().chain([("Dev", Split::Valid), ("TEST", Split::Test), ("Testing", Split::Test)])
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, out) = (folder.path().join("in"), folder.path().join("out"));
+        let other = if split == Split::Train { Split::Test } else { Split::Train };
+        let text = text_for(other, 1);
+        write(&source, &format!("{name}/a.txt"), &text);
+        // In an archive the same, which is found to be the same.
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(5);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, format!("{name}/b.txt"), &b"again"[..]).unwrap();
+        write(&source, "a.tar", archive.into_inner().unwrap());
+        prepare(&source, &uncut(), &out).unwrap();
+        let found = splits(&out);
+        assert_eq!((found[text.as_bytes()], found[&b"again"[..]]), (split, split), "{name}");
+    }
+}
+
+/// Files are decoded by `data.encoding`; strings of tables are UTF-8 by then.
+#[test]
+fn strings_of_tables_are_decoded_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, out) = (folder.path().join("in"), folder.path().join("out"));
+    let mut data = uncut();
+    data.column = Some("text".to_owned());
+    data.layout.insert("encoding".to_owned(), "latin1".into());
+    write(&source, "latin.jsonl", b"{\"text\": \"caf\xe9\"}\n");
+    write(&source, "utf8.jsonl", "{\"text\": \"na\u{ef}ve\"}\n{\"text\": \"\\u00e4\"}\n");
+    write(&source, "latin.csv", b"n,text\n1,\xfcber\n");
+    write(&source, "not.txt", b"caf\xe9 without a column");
+    let manifest = prepare(&source, &data, &out).unwrap();
+    let found: Vec<String> = splits(&out).into_keys().map(|bytes| String::from_utf8(bytes).unwrap()).collect();
+    assert_eq!(found, ["café", "naïve", "ä", "über"]);
+    assert_eq!(manifest.skipped_count, 1);
+    assert!(manifest.skipped[0].path.ends_with("not.txt") && manifest.skipped[0].reason.contains("no column `text`"));
+}
+
 #[test]
 fn content_is_stored_once() {
     let folder = tempfile::tempdir().unwrap();

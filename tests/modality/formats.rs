@@ -67,8 +67,8 @@ fn what_other_encoders_write_is_read_back() {
             check(picture.into(), Channels::Rgb, &expected);
         }
     }
-    let float = image::Rgb32FImage::from_fn(8, 6, |x, y| Rgb([x as f32 / 7.0, y as f32 / 5.0, 2.0]));
-    let expected: Vec<u8> = float.iter().map(|value| (value.min(1.0) * 255.0).round() as u8).collect();
+    let float = image::Rgb32FImage::from_fn(8, 6, |x, y| Rgb([x as f32 / 7.0, y as f32 / 5.0, 1.0]));
+    let expected: Vec<u8> = float.iter().map(|value| (value * 255.0).round() as u8).collect();
     assert_eq!(pixels(Channels::Rgb, &file(float, ImageFormat::Tiff)).unwrap(), expected);
 }
 
@@ -99,8 +99,12 @@ fn netpbm_files_by_hand() {
 fn tiff(big: bool, entries: &[(u16, Vec<u16>)], strip: &[u8]) -> Vec<u8> {
     let two = |n: u16| if big { n.to_be_bytes() } else { n.to_le_bytes() };
     let four = |n: u32| if big { n.to_be_bytes() } else { n.to_le_bytes() };
-    let mut entries = entries.to_vec();
-    entries.extend([(256, vec![8]), (257, vec![6]), (259, vec![1]), (273, vec![8]), (278, vec![6])]);
+    // The last entry of a tag counts.
+    let mut entries: Vec<(u16, Vec<u16>)> =
+        std::collections::BTreeMap::from_iter(entries.iter().cloned()).into_iter().collect();
+    let compression = entries.iter().find(|(tag, _)| *tag == 259).map_or(1, |(_, values)| values[0]);
+    entries.retain(|(tag, _)| *tag != 259);
+    entries.extend([(256, vec![8]), (257, vec![6]), (259, vec![compression]), (273, vec![8]), (278, vec![6])]);
     entries.push((279, vec![strip.len() as u16]));
     entries.sort();
     // The strip comes first, then long values, then the directory.
@@ -123,6 +127,54 @@ fn tiff(big: bool, entries: &[(u16, Vec<u16>)], strip: &[u8]) -> Vec<u8> {
     [file, directory, vec![0; 4]].concat()
 }
 
+/// A pixel of each kind that stands for it: what is read, or why it is refused. The values are those of Pillow, or follow
+/// from TIFF 6.0.
+#[test]
+fn what_samples_of_tiff_files_mean() {
+    let gray = |bits: u16| vec![(258, vec![bits]), (262, vec![1]), (277, vec![1])];
+    let rgb = |samples: usize| vec![(258, vec![8; samples]), (262, vec![2]), (277, vec![samples as u16])];
+    let with = |mut entries: Vec<(u16, Vec<u16>)>, more: &[(u16, Vec<u16>)]| {
+        entries.extend_from_slice(more);
+        entries
+    };
+    let ycbcr =
+        |across: u16, down: u16| vec![(258, vec![8; 3]), (262, vec![6]), (277, vec![3]), (530, vec![across, down])];
+    // Brightness of two rows of pixels, then one value each of blue and red chroma.
+    let blocks = [10, 20, 30, 40, 90, 240].repeat(12);
+    let of_float = |value: f32| value.to_le_bytes().repeat(48);
+    for (entries, strip, expected) in [
+        // 100, 50, 20 of what is half covered were 199, 99, 39, on white.
+        (with(rgb(4), &[(338, vec![1])]), [100, 50, 20, 128].repeat(48), Ok([227, 177, 147])),
+        (with(rgb(4), &[(338, vec![2])]), [100, 50, 20, 128].repeat(48), Ok([177, 152, 137])),
+        (with(rgb(4), &[(338, vec![0])]), [100, 50, 20, 128].repeat(48), Ok([100, 50, 20])),
+        (with(rgb(5), &[(338, vec![0, 1])]), [100, 50, 20, 7, 128].repeat(48), Ok([227, 177, 147])),
+        (with(gray(8), &[(277, vec![2]), (338, vec![0])]), [100, 128].repeat(48), Ok([100; 3])),
+        (with(gray(8), &[(277, vec![2])]), [100, 128].repeat(48), Ok([100; 3])),
+        (with(gray(8), &[(277, vec![3]), (338, vec![0, 0])]), [100, 1, 2].repeat(48), Ok([100; 3])),
+        (with(gray(8), &[(277, vec![2]), (338, vec![1])]), [100, 128].repeat(48), Ok([227; 3])),
+        (with(gray(8), &[(266, vec![2])]), [0b0001_0110; 48].to_vec(), Ok([0b0110_1000; 3])),
+        (with(gray(4), &[(266, vec![2])]), [0b0100_0100; 24].to_vec(), Ok([0x22; 3])),
+        (with(gray(16), &[(266, vec![2])]), [0b1000_0000, 0b0000_0001].repeat(48), Ok([0x80; 3])),
+        (ycbcr(2, 2), blocks.clone(), Ok([167, 0, 0])),
+        (ycbcr(1, 1), [100, 90, 240].repeat(48), Ok([255, 33, 33])),
+        (with(gray(32), &[(339, vec![3])]), of_float(0.5), Ok([128; 3])),
+        (with(gray(32), &[(339, vec![3])]), of_float(1.5), Err("beyond 0..1 (1.5")),
+        (with(gray(32), &[(339, vec![3])]), of_float(-1e-6), Err("beyond 0..1")),
+        (with(gray(32), &[(339, vec![3])]), of_float(f32::NAN), Err("beyond 0..1 (NaN")),
+        (with(gray(8), &[(339, vec![2])]), vec![1; 48], Err("signed")),
+        (with(gray(8), &[(259, vec![6])]), vec![1; 48], Err("JPEG in the old way")),
+        (with(gray(8), &[(262, vec![8])]), vec![1; 48], Err("L*a*b*")),
+        (with(gray(8), &[]), vec![1; 47], Err("ends before its pixels do")),
+    ] {
+        let found = pixels(Channels::Rgb, &tiff(false, &entries, &strip));
+        match (found, expected) {
+            (Ok(found), Ok(expected)) => assert_eq!(found[..3], expected, "{entries:?}"),
+            (Err(error), Err(reason)) => assert!(error.to_string().contains(reason), "{entries:?}: {error}"),
+            (found, expected) => panic!("{entries:?}: {found:?}, not {expected:?}"),
+        }
+    }
+}
+
 #[test]
 fn tiff_files_by_hand() {
     let palette: Vec<u16> = (0..48u16).map(|i| i * 1_111).collect();
@@ -141,10 +193,10 @@ fn tiff_files_by_hand() {
         .collect();
     for big in [false, true] {
         let floats: Vec<u8> = (0..48)
-            .map(|i| i as f32 / 40.0)
+            .map(|i| i as f32 / 47.0)
             .flat_map(|value| if big { value.to_be_bytes() } else { value.to_le_bytes() })
             .collect();
-        let of_floats: Vec<u8> = (0..48).map(|i| (f64::from(i as f32 / 40.0) * 255.0).round() as u8).collect();
+        let of_floats: Vec<u8> = (0..48).map(|i| (f64::from(i as f32 / 47.0) * 255.0).round() as u8).collect();
         let one = |bits: u16, kind: u16| vec![(258, vec![bits]), (262, vec![kind]), (277, vec![1])];
         let with = |mut entries: Vec<_>, more: (u16, Vec<u16>)| {
             entries.push(more);

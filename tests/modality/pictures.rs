@@ -48,7 +48,7 @@ fn alpha_gray_and_16_bits_become_the_layouts_channels() {
 }
 
 #[test]
-fn exif_orientation_is_applied_and_truncated_jpegs_are_refused() {
+fn exif_orientation_is_applied() {
     let (black, white) = (Rgb([0, 0, 0]), Rgb([255, 255, 255]));
     let picture = RgbImage::from_fn(32, 16, |x, _| if x < 16 { black } else { white });
     let mut jpeg = file(picture, ImageFormat::Jpeg);
@@ -61,10 +61,97 @@ fn exif_orientation_is_applied_and_truncated_jpegs_are_refused() {
     let bytes = image(layout.clone()).encode(&jpeg).unwrap();
     let mean = |half: &[u8]| half.iter().map(|&byte| u32::from(byte)).sum::<u32>() / half.len() as u32;
     assert!(mean(&bytes[..256]) < 5 && mean(&bytes[256..]) > 250, "the left half becomes the upper half");
+}
 
-    jpeg.truncate(jpeg.len() - 8);
-    let error = image(layout).encode(&jpeg).unwrap_err().to_string();
+/// What is read of a file, with its warnings.
+fn warned(layout: &ImageLayout, file: &[u8]) -> megabyte::Result<(Vec<u8>, Vec<String>)> {
+    let mut bytes = Vec::new();
+    let warnings = image(layout.clone()).encode_to(&mut Cursor::new(file), &mut bytes)?;
+    Ok((bytes, warnings))
+}
+
+/// Where the rows begin that a warning says are lost.
+fn lost(warnings: &[String], height: usize) -> usize {
+    let [warning] = warnings else { panic!("{warnings:?}") };
+    let rows =
+        warning.strip_prefix("the lower ").and_then(|rest| rest.split_once(&format!(" of {height} rows are lost")));
+    height - rows.unwrap_or_else(|| panic!("{warning}")).0.parse::<usize>().unwrap()
+}
+
+fn noisy(width: u32, height: u32) -> RgbImage {
+    RgbImage::from_fn(width, height, |x, y| {
+        let noise = (x * 7_919 + y * 104_729).wrapping_mul(2_654_435_761) >> 27;
+        Rgb([(x * 3) as u8 ^ noise as u8, (y * 2) as u8, (x + y) as u8 ^ noise as u8])
+    })
+}
+
+/// However much of a JPEG is there, its whole rows are those of the whole file, and the others are said to be lost.
+#[test]
+fn a_cut_jpeg_is_read_as_far_as_it_goes() {
+    let (width, height) = (80, 100);
+    let layout = ImageLayout { width, height, scan: Scan::Raster, ..ImageLayout::default() };
+    let mut jpeg = Vec::new();
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 90).encode_image(&noisy(80, 100)).unwrap();
+    let (whole, none) = warned(&layout, &jpeg).unwrap();
+    assert_eq!(none, [""; 0]);
+    // Without the mark of its end nothing lacks.
+    assert_eq!(warned(&layout, &jpeg[..jpeg.len() - 2]).unwrap(), (whole.clone(), Vec::new()));
+    let scan = jpeg.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap() + 14;
+    let mut before = 0;
+    for twentieth in 1..20 {
+        let cut = &jpeg[..scan + (jpeg.len() - scan) * twentieth / 20];
+        // With a mark of the end, as tools that copy parts of files leave it, too.
+        for file in [cut.to_vec(), [cut, &[0xff, 0xd9]].concat()] {
+            let Ok((bytes, warnings)) = warned(&layout, &file) else {
+                assert!(twentieth < 3, "{twentieth} twentieths");
+                continue;
+            };
+            let row = lost(&warnings, height);
+            assert!(row.is_multiple_of(8) && row >= before && row.abs_diff(height * twentieth / 20) <= 16, "{row}");
+            // The row above what is lost may be mixed with it where chroma is made larger.
+            assert!(
+                bytes[..row.saturating_sub(1) * width * 3] == whole[..row.saturating_sub(1) * width * 3],
+                "{twentieth}"
+            );
+            assert!(bytes[row * width * 3..].iter().all(|&byte| byte == 128), "{twentieth}");
+            before = row;
+        }
+    }
+    let error = image(layout).encode(&jpeg[..scan + 3]).unwrap_err().to_string();
     assert!(error.contains("a JPEG image") && error.contains("ends before"), "{error}");
+}
+
+const WEBP: &str = "UklGRvACAABXRUJQVlA4IOQCAACQDgCdASowAEAAPsFQnUunpSKhtVgN+PAYCWwArlAYQJ+u04iLJ+w+8WrMCHe6efHsT/istiIPyFFZU9T3\
+    pP57/8cCxbGsifbpgou60IOu69dNt9Y07nWhAQ7Zl2NkDzXVkFM7nOVyh5sM9DKTCRiDvqMZqMm6OBaYgu6ggAD+7Urua0BJ1gEPyt3C6Ld9\
+    SAXRbGSoOh2u7MMGId5vbeG7nF/y9uu3kh74BAfHXOYM2EmtTd/9ukH9QCL/GXd/qNI36E+KUVOz3CQ2eWt93TRmXH81EUxRwtxEIXHmpIgQ\
+    A/DmT9l3tRzsO0Ms6aW1AtkHZ/A8UuUCTf6bpcn9352qevKNDw+LbffF2jwlNauEW/BjoVkykzXr2Z/hTkWv61VmZ/4gh6fxn7GoCHpnJyDh\
+    VTPv5G6XSjQODmCxExG+x2q5r3+oWaVIqKXfcHQlrdBE8zd53iiko8WiZsqR2lj+hX4kgbQ2eeJsPMGGU+UJ+dZNXWqFZJuRPPKm+Rh+4aTp\
+    RVkVT6MLmn4UVlUp2VyTmNiuzyPSWat+jZhwjLYTpycLoAQ5/wQKxsf2bLbiLMfeQu+hF8Jdb7hYK4igsSH2w2C6hUFzYby+O6D3hu5iLhOG\
+    dFsJbGnLZeSEdwHC0GfPVk/k7gyJtuGn6eha6lTGS4eU5mwnhpCMKX2gC5pyhDQ7hsun/hXsolOZVQtnH2APT7FELZf/7gKyy8lpbG+jDKGQ\
+    /GjYlSO4yk0y447iizp9jxlzmm7EZ3DW+9tKplFvcVeR4kTiqj+fKCZ6efTwBxoD8qZZ82dH+7nW0VIIUEguEqy7kNDzi5IJ3cf7FLJztONZ\
+    f+0Rsf5aX6U+NT4vRKN5mbqD+V+oFLSLEuQyeHGjWmf87BaH0BBOE9s6jfCD9ac3jNbazpp0ha8gb28Rh1Y2yDHGmLV1enoHZgo4LmRBcb05\
+    z52vZKEiHgr2+uqHcXBkWygD67IZgIxhwp7G/g9wAA==";
+
+/// A lossy WebP of 48 x 64 pixels by libwebp 1.6, of which a part is there.
+#[test]
+fn a_cut_webp_is_read_as_far_as_it_goes() {
+    let (width, height) = (48, 64);
+    let layout = ImageLayout { width, height, scan: Scan::Raster, ..ImageLayout::default() };
+    let webp = base64::engine::general_purpose::STANDARD.decode(WEBP).unwrap();
+    let (whole, none) = warned(&layout, &webp).unwrap();
+    assert_eq!(none, [""; 0]);
+    for percent in [50, 70, 90] {
+        let (bytes, warnings) = warned(&layout, &webp[..webp.len() * percent / 100]).unwrap();
+        let row = lost(&warnings, height);
+        assert!((4..height).contains(&row), "{percent}: {row}");
+        let apart = bytes[..row * width * 3].iter().zip(&whole).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(apart <= Some(2), "{percent}: {apart:?}");
+        assert!(bytes[row * width * 3..].iter().all(|&byte| byte == 128), "{percent}");
+    }
+    assert!(image(layout.clone()).encode(&webp[..60]).is_err());
+    // Of what is lossless nothing is made up.
+    let lossless = file(noisy(48, 64), ImageFormat::WebP);
+    assert!(image(layout).encode(&lossless[..lossless.len() / 2]).is_err());
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod files;
 #[allow(dead_code)] // the fixtures of the tests in cli/
 mod fixture;
 mod memory;
+mod pictures;
 mod prepare;
 #[path = "../cli/program.rs"]
 #[allow(dead_code)]
@@ -98,6 +99,7 @@ fn main() {
         files::sounds_that_are_not_read_are_named,
         files::descriptions_of_sounds_agree_with_their_samples,
         files::broken_and_odd_files_are_quick_errors_or_bytes,
+        pictures::all_kinds_agree_with_pillow,
         archives::texts_come_back,
         archives::pictures_come_back,
         public::mnist,

@@ -11,7 +11,7 @@ use crate::{Done, shared};
 
 fn options(modality: Modality) -> Options {
     let spool = std::env::temp_dir();
-    Options { modality, column: None, include: None, exclude: None, sheet: None, max_expansion: 1000, spool }
+    Options::new(modality, spool)
 }
 
 /// What was found in a file.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use megabyte::data::{self, Dataset, Split};
 use megabyte::progress::Progress;
+use megabyte::shown::shown;
 use megabyte::train::batches;
 use megabyte::{Error, RunConfig};
 use serde_json::{Value, json};
@@ -62,7 +63,7 @@ pub(super) fn inspect(run: &Path, number: u64, args: &InspectArgs, progress: &dy
             written.push(path);
         }
         report.set("samples", written);
-        report.line("samples", folder.display());
+        report.line("samples", shown(&folder));
     }
     Ok(report)
 }

@@ -6,9 +6,30 @@ use std::path::Path;
 use megabyte::Error;
 use megabyte::config::DataConfig;
 use megabyte::modality::{self, Layout, Modality, TextLayout};
+use serde_json::json;
 
 use super::{Report, describe};
 use crate::commands::prepare::thousands;
+
+/// What a text is made of.
+fn findings(report: &mut Report, content: &[u8]) {
+    let found = modality::text_findings(content);
+    let by = if found.mark { "by its byte order mark" } else { "a guess, without a byte order mark" };
+    report.line("encoding", format!("{}, {by}", found.encoding));
+    report.set("encoding", found.encoding);
+    report.set("byte_order_mark", found.mark);
+    let ends = [(found.lf, "LF"), (found.crlf, "CR LF"), (found.cr, "CR")];
+    let there = ends.iter().filter(|(count, _)| *count > 0);
+    let there: Vec<_> = there.map(|&(count, end)| format!("{} {end}", thousands(count))).collect();
+    report.line("line ends", if there.is_empty() { "none".to_owned() } else { there.join(", ") });
+    report.set("line_ends", json!({ "lf": found.lf, "crlf": found.crlf, "cr": found.cr }));
+    report.line("longest line", format!("{} bytes", thousands(found.longest_line)));
+    report.set("longest_line", found.longest_line);
+    if found.nul > 0 {
+        report.line("NUL", format!("{} characters", thousands(found.nul)));
+    }
+    report.set("nul", found.nul);
+}
 
 pub(super) fn inspect(path: &Path, content: &[u8], data: &DataConfig) -> anyhow::Result<Report> {
     let layout = data.layout()?;
@@ -45,6 +66,7 @@ pub(super) fn inspect(path: &Path, content: &[u8], data: &DataConfig) -> anyhow:
         let valid = std::str::from_utf8(content).is_ok();
         report.line("UTF-8", if valid { "valid" } else { "not valid: any bytes can be learned" });
         report.set("utf8", valid);
+        findings(&mut report, content);
     }
 
     if matches!(&layout, Layout::Text(layout) if *layout != TextLayout::default()) {

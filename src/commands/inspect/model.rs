@@ -8,6 +8,7 @@ use std::path::Path;
 
 use megabyte::model::folder::ModelFile;
 use megabyte::model::{LevelConfig, ModelConfig, named_level};
+use megabyte::shown::shown;
 use megabyte::{Error, Result};
 use safetensors::tensor::Metadata;
 use serde_json::{Value, json};
@@ -38,10 +39,10 @@ pub(super) fn inspect(folder: &Path) -> anyhow::Result<Report> {
     match &parameters {
         Some(found) => {
             let total = found.values().sum();
-            report.line("parameters", format!("{} in {}", thousands(total), weights.display()));
+            report.line("parameters", format!("{} in {}", thousands(total), shown(&weights)));
             report.set("parameters", total);
         }
-        None => report.line("parameters", format!("not known: there is no {}", weights.display())),
+        None => report.line("parameters", format!("not known: there is no {}", shown(&weights))),
     }
     Ok(report)
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use megabyte::config::{Change, changes};
 use megabyte::error::IoContext;
+use megabyte::shown::shown;
 use megabyte::train::checkpoint::{Checkpoints, run_of};
 use megabyte::train::{Dtype, Trainer, learning_rate};
 use megabyte::{Error, RunConfig};
@@ -75,7 +76,7 @@ impl Origin {
         } else {
             String::new()
         };
-        let place = self.checkpoint.display();
+        let place = shown(&self.checkpoint);
         bail!(Error::Usage(format!("{place}: was written with another configuration:{lines}\n{remedy}{edited}")))
     }
 
@@ -89,7 +90,7 @@ impl Origin {
     pub fn tell(&self, config: &RunConfig, trainer: &Trainer) {
         let state = trainer.state();
         let place = trainer.resumed().unwrap_or(&self.checkpoint);
-        say(&format!("goes on   from step {}, {}", state.step, place.display()));
+        say(&format!("goes on   from step {}, {}", state.step, shown(place)));
         let rate = |config: &RunConfig| learning_rate(&config.train, state.step, state.minutes);
         let (before, now) = (rate(&self.config), rate(config));
         if (now - before).abs() > 0.01 * now.max(before) {

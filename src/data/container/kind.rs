@@ -14,7 +14,7 @@ pub(super) enum Kind {
     Parquet,
     Idx,
     Npy,
-    Jsonl,
+    Table,
 }
 
 impl Kind {
@@ -30,10 +30,8 @@ impl Kind {
             [0x93, b'N', b'U', b'M', b'P', b'Y', ..] if image => Some(Kind::Npy),
             _ if image && idx::begins(head) => Some(Kind::Idx),
             _ if tar::begins(head) => Some(Kind::Tar),
-            _ if options.modality == Modality::Text && options.column.is_some() => {
-                let first = head.trim_ascii_start().first();
-                (first == Some(&b'{')).then_some(Kind::Jsonl)
-            }
+            // Once a column is asked for, nothing is a text by itself.
+            [_, ..] if options.modality == Modality::Text && options.column.is_some() => Some(Kind::Table),
             _ => None,
         }
     }

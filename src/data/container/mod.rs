@@ -3,7 +3,7 @@
 //! ```text
 //! file ──Kind──▶ compressed ─┐ ┌──▶ Record: a file's content, as if it lay in a folder by itself
 //!                tar, zip  ◀─┴─┤
-//!                IDX, npy, CIFAR, Parquet, JSONL, a sheet of pictures ──▶ Record: a row
+//!                IDX, npy, CIFAR, Parquet, JSON, CSV, a sheet of pictures ──▶ Record: a row
 //! ```
 //!
 //! What a file is follows from its content. What it holds is visited in the file's order, one at a time; what is long
@@ -17,13 +17,13 @@ mod content;
 mod fence;
 mod gate;
 mod idx;
-mod jsonl;
 mod kind;
 mod name;
 mod numpy;
 mod parquet;
 mod pnm;
 mod sheet;
+mod table;
 mod tar;
 mod walk;
 mod webdataset;
@@ -52,6 +52,8 @@ pub struct Record {
     pub name: String,
     /// Its content.
     pub content: Content,
+    /// Whether it is UTF-8 whatever `data.encoding` says: a string of a table.
+    pub utf8: bool,
 }
 
 /// Something found in a file.
@@ -80,8 +82,11 @@ pub enum Found {
 pub struct Options {
     /// What the records are for: it decides what counts as a container and which members of a sample are wanted.
     pub modality: Modality,
-    /// The column of a table, the array of an `.npz`, the key of JSON lines (dotted where it is nested).
+    /// The column of a table, the array of an `.npz`, the key of JSON (dotted where it is nested).
     pub column: Option<String>,
+    /// The encoding of tables of text without a byte order mark, by a label of the WHATWG Encoding Standard; empty for
+    /// UTF-8.
+    pub encoding: String,
     /// The names of members, joined by `/` where containers are in containers, that are wanted; all where it is none.
     pub include: Option<GlobSet>,
     /// The names of members that are not.
@@ -99,6 +104,7 @@ impl Options {
     pub(super) fn of(data: &DataConfig, spool: PathBuf) -> Self {
         Options {
             column: data.column.clone(),
+            encoding: data.layout.get("encoding").and_then(|label| label.as_str()).unwrap_or_default().to_owned(),
             sheet: data.sheet.map(|[width, height]| (width, height)),
             max_expansion: data.limits.max_expansion,
             ..Options::new(data.modality, spool)
@@ -107,7 +113,8 @@ impl Options {
 
     /// Everything that is found, within the default limits.
     pub fn new(modality: Modality, spool: PathBuf) -> Self {
-        Options { modality, column: None, include: None, exclude: None, sheet: None, max_expansion: 1000, spool }
+        let (column, include, exclude, sheet) = (None, None, None, None);
+        Options { modality, column, encoding: String::new(), include, exclude, sheet, max_expansion: 1000, spool }
     }
 }
 

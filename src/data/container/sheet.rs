@@ -1,12 +1,15 @@
 //! A picture whose rows of pixels are pictures themselves, as tfjs has CIFAR-10 and MNIST: 10,000 pictures of 32 x 32
 //! pixels are one PNG of 1024 x 10,000.
 
-use image::{GenericImageView, ImageReader, Limits};
+use std::io::Cursor;
+
+use image::{GenericImageView, ImageReader};
 
 use super::content::Content;
-use super::fence::{Step, broken, fenced};
+use super::fence::{Step, Stop, broken, fenced};
 use super::pnm::Pixels;
 use super::walk::{Place, Walk};
+use crate::modality::{Limits, picture};
 
 /// Memory for the decoded picture.
 const MEMORY: u64 = 256 << 20;
@@ -26,13 +29,16 @@ pub(super) fn expand(
     if wide == 0 || u64::from(found.0) != wide {
         return Ok(false);
     }
-    let sheet = fenced(|| {
-        let mut reader = reader(content)?;
-        let mut limits = Limits::default();
-        limits.max_alloc = Some(MEMORY);
-        reader.limits(limits);
-        reader.decode().map_err(std::io::Error::other)
-    })?;
+    let limits = Limits { max_bytes: MEMORY, ..Limits::default() };
+    content.reader()?;
+    let read = match content {
+        Content::Memory(bytes) => picture(&mut Cursor::new(bytes), &limits),
+        Content::File(file) => picture(file, &limits),
+    };
+    let (sheet, warnings) = read.map_err(|error| Stop::Broken(error.to_string()))?;
+    for warning in warnings {
+        walk.warn(place.name.clone(), warning)?;
+    }
     walk.budget.take(sheet.as_bytes().len() as u64)?;
     let transparent = sheet.color().has_alpha() && sheet.pixels().any(|(_, _, pixel)| pixel[3] < 255);
     if transparent {

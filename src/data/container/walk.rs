@@ -1,12 +1,13 @@
 //! Opening a content: what it is decides who reads it, and what is in it comes back here.
 
+use std::cell::Cell;
 use std::io::Read;
 
 use super::budget::Budget;
 use super::content::{Content, Source};
 use super::fence::{Step, Stop, broken};
 use super::kind::Kind;
-use super::{Found, Options, Record, cifar, idx, jsonl, name, numpy, parquet, sheet, tar, zip};
+use super::{Found, Options, Record, cifar, idx, name, numpy, parquet, sheet, table, tar, zip};
 use crate::Result;
 use crate::modality::{Modality, detect};
 
@@ -79,15 +80,24 @@ impl Walk<'_> {
         match kind {
             Kind::Compressed(codec) => {
                 let budget = self.budget;
-                let mut decoded = budget.meter(codec.decoder(source.reader()?)?);
-                return self.open(Source::stream(&mut decoded, None), &inside);
+                let behind = Cell::new(0);
+                let opened = {
+                    let mut decoded = budget.meter(codec.decoder(source.reader()?, &behind)?);
+                    self.open(Source::stream(&mut decoded, None), &inside)?
+                };
+                if behind.get() > 0 {
+                    let what =
+                        format!("{} bytes behind the compressed data belong to nothing and are ignored", behind.get());
+                    self.warn(inside.name, what)?;
+                }
+                return Ok(opened);
             }
             Kind::Tar => tar::expand(self, &mut source.reader()?, &inside)?,
             Kind::Zip => zip::expand(self, source.content(spool)?, &inside)?,
             Kind::Parquet => parquet::expand(self, source.content(spool)?, &inside)?,
             Kind::Idx => idx::expand(self, &mut source.reader()?, &inside)?,
             Kind::Npy => numpy::expand(self, source, &inside)?,
-            Kind::Jsonl => jsonl::expand(self, &mut source.reader()?, &inside)?,
+            Kind::Table => table::expand(self, source, &inside)?,
         }
         Ok(Opened::Used)
     }
@@ -124,7 +134,7 @@ impl Walk<'_> {
         if foreign {
             return Ok(looks());
         }
-        self.record(place.name.clone(), content)?;
+        self.record(place.name.clone(), content, false)?;
         Ok(Opened::Used)
     }
 
@@ -147,20 +157,30 @@ impl Walk<'_> {
     }
 
     /// Hands on a record.
-    pub(super) fn record(&mut self, name: String, mut content: Content) -> Step {
+    fn record(&mut self, name: String, mut content: Content, utf8: bool) -> Step {
         self.budget.take(content.len()?)?;
         // Whoever gets a file finds it at its start.
         content.reader()?;
-        self.visit(Found::Record(Record { name, content }))
+        self.visit(Found::Record(Record { name, content, utf8 }))
     }
 
     /// Hands on a record that was put together in memory.
     pub(super) fn record_bytes(&mut self, name: String, bytes: Vec<u8>) -> Step {
+        self.record_row(name, bytes, false)
+    }
+
+    /// Hands on a text of a table.
+    pub(super) fn record_text(&mut self, name: String, text: String) -> Step {
+        self.record_row(name, text.into_bytes(), true)
+    }
+
+    /// Hands on a row of a table; `utf8` as in [`Record`].
+    pub(super) fn record_row(&mut self, name: String, bytes: Vec<u8>, utf8: bool) -> Step {
         let content = match bytes.len() {
             0..=Content::IN_MEMORY => Content::Memory(bytes),
             _ => Content::spool(&mut bytes.as_slice(), &self.options.spool)?,
         };
-        self.record(name, content)
+        self.record(name, content, utf8)
     }
 
     /// Tells what can't be used.

@@ -7,6 +7,7 @@ use super::card::{Card, Download, Package};
 use super::{Attempt, Failure, Unpack, digest, unpack};
 use crate::error::IoContext;
 use crate::progress::Progress;
+use crate::shown::shown;
 use crate::{Error, Result};
 
 /// One file that has to be obtained, and how it is opened.
@@ -57,7 +58,7 @@ fn verify(archive: &Archive<'_>, path: &Path) -> Attempt<()> {
     Err(Failure::Source(format!(
         "{} has sha256 {found} and should have {expected}; it is kept as {}",
         archive.file,
-        bad.display()
+        shown(&bad)
     )))
 }
 

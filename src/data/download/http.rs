@@ -11,6 +11,7 @@ use ureq::http::{HeaderMap, header};
 use super::{Attempt, Failure};
 use crate::error::IoContext;
 use crate::progress::Progress;
+use crate::shown::shown;
 
 /// How often a broken transfer is begun again without having gained a byte.
 const TRIES: u32 = 3;
@@ -42,14 +43,14 @@ pub(super) fn fetch(url: &str, path: &Path, progress: &dyn Progress) -> Attempt<
             End::Broken(reason) => {
                 tries = if length(&part) > before { 1 } else { tries + 1 };
                 if tries >= TRIES {
-                    return Err(Failure::Source(format!("{reason}, {TRIES} times; {} is kept", part.display())));
+                    return Err(Failure::Source(format!("{reason}, {TRIES} times; {} is kept", shown(&part))));
                 }
                 progress.note(&format!("{url}: {reason}; trying again"));
                 pause(PAUSE * tries, progress)?;
             }
         }
     }
-    Err(Failure::Source(format!("not complete after {REQUESTS} requests; {} is kept", part.display())))
+    Err(Failure::Source(format!("not complete after {REQUESTS} requests; {} is kept", shown(&part))))
 }
 
 fn part_of(path: &Path) -> PathBuf {

@@ -13,6 +13,7 @@ use zip::ZipArchive;
 use super::{Attempt, Failure};
 use crate::error::IoContext;
 use crate::progress::Progress;
+use crate::shown::shown;
 
 /// One step of opening an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -82,7 +83,7 @@ impl<'a> Sink<'a> {
             std::fs::create_dir_all(parent).at(parent)?;
         }
         if path.exists() {
-            return Err(Failure::Source(format!("holds {} twice", name.display())));
+            return Err(Failure::Source(format!("holds {} twice", shown(&name))));
         }
         let mut file = File::create_new(&path).at(&path)?;
         let mut decoder;
@@ -170,7 +171,7 @@ fn untar(stream: impl Read, members: &[String], gz: bool, sink: &mut Sink<'_>) -
             continue;
         }
         if !kind.is_file() {
-            return Err(Failure::Source(format!("{} is a link or a device, not a file; refused", path.display())));
+            return Err(Failure::Source(format!("{} is a link or a device, not a file; refused", shown(&path))));
         }
         sink.write(&target_name(&name, gz), gz, &mut entry)?;
     }

@@ -11,6 +11,7 @@ use crate::data::dataset::expect_layout;
 use crate::data::manifest::Manifest;
 use crate::error::IoContext;
 use crate::progress::Progress;
+use crate::shown::shown;
 use crate::{Error, Result};
 
 /// A prepared folder for the sources. One source that is prepared already is given back as it is; its layout must be
@@ -53,13 +54,13 @@ fn cached(sources: &[PathBuf], data: &DataConfig, cache: &Path, progress: &dyn P
     let found = walk_without(sources, &Patterns::new(&data.include, &data.exclude)?)?;
     let folder = cache.join(key(&found, data)?);
     if Manifest::is_at(&folder) {
-        progress.note(&format!("using data prepared earlier, in {}", folder.display()));
+        progress.note(&format!("using data prepared earlier, in {}", shown(&folder)));
         return Ok(folder);
     }
     std::fs::create_dir_all(cache).at(cache)?;
     // Of two runs that begin together, one waits and then finds nothing left to do.
     prepare(sources, data, &folder, Existing::Add, progress)?;
-    progress.note(&format!("prepared data is kept in {}", folder.display()));
+    progress.note(&format!("prepared data is kept in {}", shown(&folder)));
     Ok(folder)
 }
 

@@ -41,6 +41,8 @@ pub(super) enum Outcome {
 /// Encodes documents.
 pub(super) struct Encoder<'a> {
     pub adapter: &'a dyn Adapter,
+    /// For what is UTF-8 whatever the layout says.
+    pub utf8: &'a dyn Adapter,
     pub files: &'a [(SourceFile, u64)],
     /// Where long documents wait.
     pub spool: &'a Path,
@@ -54,10 +56,14 @@ impl Encoder<'_> {
     pub(super) fn run(&self, Job { file, work }: Job) -> Result<Done> {
         let (part, outcome) = match work {
             Work::Whole => (None, self.whole(&self.files[file].0)?),
-            Work::Part { name, content: Content::Memory(bytes) } => {
-                (Some(name), self.document(&mut Cursor::new(bytes))?)
+            Work::Part { name, content, utf8 } => {
+                let adapter = if utf8 { self.utf8 } else { self.adapter };
+                let outcome = match content {
+                    Content::Memory(bytes) => self.document(adapter, &mut Cursor::new(bytes))?,
+                    Content::File(mut content) => self.document(adapter, &mut content)?,
+                };
+                (Some(name), outcome)
             }
-            Work::Part { name, content: Content::File(mut content) } => (Some(name), self.document(&mut content)?),
             Work::SkipPart { name, reason } => (Some(name), Outcome::Skip(reason)),
             Work::WarnPart { name, reason } => (Some(name), Outcome::Warning(reason)),
             Work::Broken(reason) => (None, Outcome::Broken(reason)),
@@ -78,15 +84,15 @@ impl Encoder<'_> {
         };
         let mut counted = Counted { open, read: 0, told: 0, size: file.size, progress: self.progress };
         let before = file.is_still(&counted.open);
-        let outcome = self.document(&mut counted)?;
+        let outcome = self.document(self.adapter, &mut counted)?;
         let after = file.is_still(&counted.open);
         self.progress.advance(file.size - counted.told);
         if before && after { Ok(outcome) } else { Ok(Outcome::Retry(CHANGED.to_owned())) }
     }
 
-    fn document(&self, input: &mut dyn Input) -> Result<Outcome> {
+    fn document(&self, adapter: &dyn Adapter, input: &mut dyn Input) -> Result<Outcome> {
         let mut spool = Spool::new(self.spool, self.max_document);
-        let encoded = encode(self.adapter, input, &mut spool);
+        let encoded = encode(adapter, input, &mut spool);
         spool.check()?;
         Ok(match encoded {
             Ok(warnings) => {

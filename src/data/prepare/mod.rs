@@ -44,6 +44,7 @@ use crate::data::container;
 use crate::data::manifest::{self, Manifest};
 use crate::error::IoContext;
 use crate::progress::Progress;
+use crate::shown::shown;
 use crate::{Error, Result};
 
 /// Turns files and folders into shards of byte sequences in the folder `out`, split into train, valid and test.
@@ -122,7 +123,7 @@ fn lock(out: &Path, progress: &dyn Progress) -> Result<File> {
             Err(std::fs::TryLockError::Error(_)) => return Ok(folder),
         }
         if !waiting {
-            progress.note(&format!("waiting for another program that prepares {}", out.display()));
+            progress.note(&format!("waiting for another program that prepares {}", shown(&out)));
             waiting = true;
         }
         if progress.cancelled() {
@@ -207,7 +208,9 @@ fn stages(
     take: &mut dyn FnMut(Done) -> Result<()>,
 ) -> Result<()> {
     let patterns = Patterns::new(&data.include, &data.exclude)?;
-    let adapter = data.layout()?.adapter_within(&data.limits.adapter());
+    let layout = data.layout()?;
+    let adapter = layout.adapter_within(&data.limits.adapter());
+    let utf8 = layout.of_utf8().adapter_within(&data.limits.adapter());
     let options = container::Options {
         include: patterns.include.clone(),
         exclude: patterns.exclude.clone(),
@@ -215,7 +218,8 @@ fn stages(
     };
     let all = container::Options { include: None, ..options.clone() };
     let reader = Reader { files, options: &options, all: &all, patterns: &patterns, progress };
-    let encoder = Encoder { adapter: adapter.as_ref(), files, spool, max_document: data.limits.max_document, progress };
+    let (adapter, utf8) = (adapter.as_ref(), utf8.as_ref());
+    let encoder = Encoder { adapter, utf8, files, spool, max_document: data.limits.max_document, progress };
     progress.start("prepare", files.iter().map(|(file, _)| file.size).sum());
     std::thread::scope(|scope| {
         // One batch waits between two stages, and one is at work in each.

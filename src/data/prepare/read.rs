@@ -26,8 +26,8 @@ pub(super) struct Job {
 pub(super) enum Work {
     /// The file is a document.
     Whole,
-    /// A document in the file.
-    Part { name: String, content: Content },
+    /// A document in the file; `utf8` as in [`Record`](container::Record).
+    Part { name: String, content: Content, utf8: bool },
     /// A part of the file that can't be used.
     SkipPart { name: String, reason: String },
     /// Something to know of a part of the file.
@@ -102,7 +102,11 @@ impl Reader<'_> {
                         Content::Memory(bytes) => bytes.len() as u64,
                         Content::File(_) => BYTES / 8,
                     };
-                    batch.push(index, Work::Part { name: record.name, content: record.content }, bytes)
+                    batch.push(
+                        index,
+                        Work::Part { name: record.name, content: record.content, utf8: record.utf8 },
+                        bytes,
+                    )
                 }
                 Found::Skipped { name, reason } => batch.push(index, Work::SkipPart { name, reason }, 0),
                 Found::Warning { name, reason } => batch.push(index, Work::WarnPart { name, reason }, 0),

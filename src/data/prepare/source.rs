@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fs::FileType;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use super::pattern::Patterns;
 use crate::data::manifest::{Manifest, Skipped};
 use crate::data::{Split, shard};
 use crate::error::IoContext;
+use crate::replace::check_regular;
 use crate::{Error, Result};
 
 /// Why a file is skipped of which half would be old and half new.
@@ -58,7 +60,8 @@ pub struct Walk {
 }
 
 /// Lists the files below sources, each a file or a folder. Links are followed, once; hidden files and folders that
-/// [`prepare`](super::prepare()) wrote are left out. Fails where a source does not exist or is a prepared folder.
+/// [`prepare`](super::prepare()) wrote are left out, and what lies below several sources counts below the first. Fails
+/// where a source does not exist, is a prepared folder, or is a pipe, a socket or a device.
 pub fn walk(sources: &[PathBuf]) -> Result<Walk> {
     walk_without(sources, &Patterns::default())
 }
@@ -66,15 +69,20 @@ pub fn walk(sources: &[PathBuf]) -> Result<Walk> {
 /// As [`walk`], without the files that a pattern leaves out.
 pub(super) fn walk_without(sources: &[PathBuf], patterns: &Patterns) -> Result<Walk> {
     let mut found = Walk::default();
+    // Of one source nothing comes twice.
+    let mut seen = (sources.len() > 1).then(HashSet::new);
     for source in sources {
         let metadata = std::fs::metadata(source).at(source)?;
+        check_regular(source)?;
+        let root = source.canonicalize().at(source)?;
+        let mut is_new = |place: &Path| seen.as_mut().is_none_or(|seen| seen.insert(root.join(place)));
         if metadata.is_dir() {
             if Manifest::is_at(source) {
                 let reason = "is a prepared folder already: use it as the only source of `train`, `eval` or `inspect`";
                 return Err(Error::file(source, reason));
             }
-            walk_folder(source, patterns, &mut found);
-        } else {
+            walk_folder(source, patterns, &mut is_new, &mut found);
+        } else if is_new(Path::new("")) {
             let depth = source.components().count().saturating_sub(1);
             add(source.clone(), depth, Ok(metadata), &mut found);
         }
@@ -87,7 +95,8 @@ pub(super) fn is_shard(content: &[u8]) -> bool {
     content.starts_with(&shard::MAGIC)
 }
 
-fn walk_folder(source: &Path, patterns: &Patterns, found: &mut Walk) {
+/// `is_new` says of what is below the source whether it did not come before.
+fn walk_folder(source: &Path, patterns: &Patterns, is_new: &mut dyn FnMut(&Path) -> bool, found: &mut Walk) {
     let depth = source.components().count();
     let root = source.canonicalize().unwrap_or_else(|_| source.to_owned());
     let links = RefCell::new(Vec::new());
@@ -102,9 +111,10 @@ fn walk_folder(source: &Path, patterns: &Patterns, found: &mut Walk) {
             return false;
         }
         let link = second_way(entry, &root);
-        links.borrow_mut().extend(link.map(|reason| Skipped::new(entry.path().display(), reason)));
+        links.borrow_mut().extend(link.map(|reason| (entry.path().to_owned(), reason.to_owned())));
         link.is_none()
     };
+    let mut is_new = |path: &Path| is_new(path.strip_prefix(source).unwrap_or(path));
     for entry in WalkDir::new(source).follow_links(true).sort_by_file_name().into_iter().filter_entry(wanted) {
         let entry = match entry {
             Ok(entry) => entry,
@@ -115,17 +125,18 @@ fn walk_folder(source: &Path, patterns: &Patterns, found: &mut Walk) {
                 } else {
                     error.io_error().map_or_else(|| error.to_string(), |error| error.to_string())
                 };
-                found.skipped.push(Skipped::new(path.display(), reason));
+                links.borrow_mut().push((path, reason));
                 continue;
             }
         };
-        if entry.file_type().is_dir() {
+        if entry.file_type().is_dir() || !is_new(entry.path()) {
             continue;
         }
         let metadata = entry.metadata().map_err(|error| error.to_string());
         add(entry.into_path(), depth, metadata, found);
     }
-    found.skipped.extend(links.into_inner());
+    let skipped = links.into_inner().into_iter().filter(|(path, _)| is_new(path));
+    found.skipped.extend(skipped.map(|(path, reason)| Skipped::new(path.display(), reason)));
 }
 
 /// Why a link to a folder is not followed: what is behind it would be read twice, under two names and perhaps for two

@@ -5,7 +5,7 @@
 //! what is in them is not done again. `.sources-00000.jsonl` lists the files that have been read, a line each; which list
 //! and how much of it counts is in either of the two.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use crate::config::DataConfig;
 use crate::data::manifest::{self, Manifest, Mark, PARTIAL, Settings, ShardInfo, Skipped};
 use crate::data::split::Split;
 use crate::error::IoContext;
+use crate::shown::shown;
 use crate::{Error, Result};
 
 /// The name of a list of sources: every replacement begins another.
@@ -128,7 +129,7 @@ impl State {
             None if complete && existing == Existing::Add => {
                 let manifest = Manifest::load(out)?;
                 if let Some((key, ours, theirs)) = manifest::settings_difference(&settings, &manifest.settings) {
-                    let out = out.display();
+                    let out = shown(&out);
                     let reason = format!(
                         "is {ours}, but {out} was prepared with {theirs}: \
                          set it to that, write to another folder, or replace what is there with --force"
@@ -194,24 +195,26 @@ impl State {
         Ok(())
     }
 
-    /// Forgets that files which are looked at again were skipped: they are listed again where they still are.
-    pub(super) fn forget<'a>(&mut self, files: impl Iterator<Item = &'a Path>, skipped: &[Skipped]) {
-        if self.manifest.skipped.is_empty() {
+    /// Forgets what was told of files which are looked at again: that they were skipped, and what there was to know. It is
+    /// told again where it still holds. Files are known by their places, however their paths are written.
+    pub(super) fn forget<'a>(&mut self, files: impl Iterator<Item = &'a Path>, skipped: &'a [Skipped]) {
+        let Manifest { skipped: listed, skipped_count, file_warnings, file_warnings_count, .. } = &mut self.manifest;
+        if listed.is_empty() && file_warnings.is_empty() {
             return;
         }
-        // What was skipped may be a part of an archive: every folder of its path may be one.
-        fn upwards(path: &str) -> impl Iterator<Item = &str> {
-            path.match_indices('/').map(|(at, _)| &path[..at]).chain([path])
+        let mut places = Places::default();
+        let again = files.chain(skipped.iter().map(|skipped| Path::new(&skipped.path)));
+        let again: HashSet<PathBuf> = again.map(|path| places.of(path)).collect();
+        for (listed, count) in [(listed, skipped_count), (file_warnings, file_warnings_count)] {
+            let before = listed.len();
+            // What is listed may be a part of an archive: every folder of its path may be one.
+            listed.retain(|listed| {
+                let path = Path::new(&listed.path);
+                !path.ancestors().any(|path| path.file_name().is_some() && again.contains(&places.of(path)))
+            });
+            // A damaged manifest may count fewer than it lists.
+            *count = count.saturating_sub((before - listed.len()) as u64);
         }
-        let listed: HashSet<&str> = self.manifest.skipped.iter().flat_map(|skipped| upwards(&skipped.path)).collect();
-        let again = files.map(|path| path.display().to_string());
-        let again = again.chain(skipped.iter().map(|skipped| skipped.path.clone()));
-        let again: HashSet<String> = again.filter(|path| listed.contains(path.as_str())).collect();
-        let before = self.manifest.skipped.len();
-        self.manifest.skipped.retain(|skipped| !upwards(&skipped.path).any(|path| again.contains(path)));
-        // A damaged manifest may count fewer than it lists.
-        let fewer = (before - self.manifest.skipped.len()) as u64;
-        self.manifest.skipped_count = self.manifest.skipped_count.saturating_sub(fewer);
     }
 
     /// Whether a file has been read, has not changed since, and would give the same now.
@@ -348,6 +351,26 @@ impl State {
     pub(super) fn abandon(self) -> Result<()> {
         remove(&self.out.join(PARTIAL))?;
         remove(&self.out.join(&self.manifest.sources.file))
+    }
+}
+
+/// Paths without links and dots.
+#[derive(Default)]
+struct Places {
+    /// Of folders.
+    known: HashMap<PathBuf, PathBuf>,
+}
+
+impl Places {
+    /// The place of a file, or of what was one.
+    fn of(&mut self, path: &Path) -> PathBuf {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return path.to_owned() };
+        if !self.known.contains_key(folder) {
+            let at = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            let place = at.canonicalize().or_else(|_| std::path::absolute(at)).unwrap_or_else(|_| at.to_owned());
+            self.known.insert(folder.to_owned(), place);
+        }
+        self.known[folder].join(name)
     }
 }
 

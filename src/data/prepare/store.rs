@@ -12,6 +12,7 @@ use crate::data::manifest::{self, Manifest, Skipped};
 use crate::data::split::{self, Split};
 use crate::modality::{Adapter, Layout};
 use crate::progress::Progress;
+use crate::shown::shown;
 use crate::{Error, Result};
 
 /// A long document is stored in items of at most this many bytes.
@@ -153,7 +154,7 @@ impl Store<'_> {
     pub(super) fn complete(mut self, out: &Path) -> Result<Manifest> {
         if let Some(more) = self.told.checked_sub(NOTES).filter(|&more| more > 0) {
             let list = out.join(manifest::FILE);
-            self.progress.note(&format!("skipped {more} more, listed in {}", list.display()));
+            self.progress.note(&format!("skipped {more} more, listed in {}", shown(&list)));
         }
         if self.state.manifest.documents == 0 {
             let error = nothing_usable(&self.state.manifest);

@@ -2,7 +2,7 @@
 
 use image::{ExtendedColorType, ImageDecoder, ImageFormat};
 
-use super::super::content::{self, damaged};
+use super::super::content::damaged;
 use super::super::{Description, Input, Limits};
 use super::{jpeg, read, tiff};
 use crate::Result;
@@ -22,12 +22,9 @@ pub(in super::super) fn describe(head: &[u8], input: &mut dyn Input) -> Result<D
         return Ok(Description::Picture { format: name, width, height, colour, bits: 8 });
     }
     if format == ImageFormat::Tiff {
-        let plain = tiff::plain(&mut *input);
-        content::rewind(input)?;
-        if let Some(plain) = plain {
-            let (width, height, colour, bits) = (plain.width, plain.height, plain.colour(), plain.bits);
-            return Ok(Description::Picture { format: name, width, height, colour, bits });
-        }
+        let header = tiff::Header::read(input).map_err(|reason| damaged(name, reason))?;
+        let (width, height, colour, bits) = (header.width, header.height, header.colour(), header.bits);
+        return Ok(Description::Picture { format: name, width, height, colour, bits });
     }
     let decoder = read::open(input, format, &Limits::default()).map_err(|error| damaged(name, error))?;
     let (width, height) = decoder.dimensions();

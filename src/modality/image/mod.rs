@@ -12,7 +12,7 @@ mod tiff;
 use std::io::Write;
 
 use image::codecs::png::PngEncoder;
-use image::{ExtendedColorType, ImageEncoder};
+use image::{DynamicImage, ExtendedColorType, ImageEncoder};
 
 use super::{Adapter, Channels, ImageLayout, Input, Limits, Scan, content, unwritable};
 use crate::{Error, Result};
@@ -38,16 +38,27 @@ impl ImageAdapter {
     }
 }
 
+/// A picture as it is, upright, and what there is to know of it.
+pub(crate) fn picture(input: &mut dyn Input, limits: &Limits) -> Result<(DynamicImage, Vec<String>)> {
+    let head = content::head(input)?;
+    content::contained(&head, || {
+        let read::Decoded { picture, warnings, .. } = read::read(&head, input, limits)?;
+        Ok((picture, warnings))
+    })
+}
+
 impl Adapter for ImageAdapter {
     fn encode_to(&self, input: &mut dyn Input, out: &mut dyn Write) -> Result<Vec<String>> {
         let head = content::head(input)?;
-        let pixels = content::contained(&head, || {
-            let (picture, _permit) = read::read(&head, input, &self.limits)?;
+        let (pixels, warnings) = content::contained(&head, || {
+            let read::Decoded { picture, warnings, permit } = read::read(&head, input, &self.limits)?;
             let picture = read::flatten(picture, self.layout.channels, self.layout.background);
-            Ok(fit::fit(picture, &self.layout))
+            let pixels = fit::fit(picture, &self.layout);
+            drop(permit);
+            Ok((pixels, warnings))
         })?;
         out.write_all(&scan::to_stream(&pixels, &self.layout)).map_err(unwritable)?;
-        Ok(Vec::new())
+        Ok(warnings)
     }
 
     fn mirrored(&self, bytes: &[u8]) -> Option<Vec<u8>> {

@@ -19,6 +19,7 @@ use self::snapshot::{CONFIG, STATE, sync};
 use crate::error::IoContext;
 use crate::model::checksums::{self, CHECKSUMS};
 use crate::model::siblings::{newest_whole, steps, with_remedy};
+use crate::shown::shown;
 use crate::{Error, Result};
 
 /// A run's `checkpoints` folder.
@@ -82,7 +83,7 @@ impl Checkpoints {
         let remedy = match newest_whole(checkpoint, |other| self.check(other).is_ok()) {
             Some(other) => format!(
                 "the newest whole checkpoint is {}: move {} away, and --resume goes on from there",
-                other.display(),
+                shown(&other),
                 fs::canonicalize(checkpoint).unwrap_or_else(|_| checkpoint.to_owned()).display()
             ),
             None => "there is no other whole checkpoint".to_owned(),

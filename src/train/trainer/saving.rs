@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{Outside, Trainer};
 use crate::error::IoContext;
+use crate::shown::shown;
 use crate::train::checkpoint::{Best, Snapshot, Tensors, Written};
 use crate::train::observer::{Event, Observer};
 use crate::{Error, Result};
@@ -108,13 +109,13 @@ impl Trainer {
         };
         let above: Vec<String> = self.checkpoints.above(step).iter().map(|place| place.display().to_string()).collect();
         let mut text = if self.checkpoints.latest_step() == Some(step) {
-            format!("--resume goes on from the last good checkpoint, {}", good.display())
+            format!("--resume goes on from the last good checkpoint, {}", shown(&good))
         } else if above.is_empty() {
-            format!("the last good checkpoint is {}", good.display())
+            format!("the last good checkpoint is {}", shown(&good))
         } else {
             format!(
                 "the last good checkpoint is {}: move {} away, and --resume goes on from there",
-                good.display(),
+                shown(&good),
                 above.join(" and ")
             )
         };
@@ -123,7 +124,7 @@ impl Trainer {
         if let Some((_, before)) = self.checkpoints.good(step).filter(|_| doubtful) {
             text.push_str(&format!(
                 "; where its next step is skipped too, move it away, and --resume goes on from {}",
-                before.display()
+                shown(&before)
             ));
         }
         text

@@ -37,7 +37,9 @@ pub(super) fn expand(walk: &mut Walk<'_>, content: Content, place: &Place) -> St
     let data = Arc::new(Data::new(content));
     let metadata = metadata(&data)?;
     let column = choose(metadata.file_metadata().schema_descr(), walk)?;
-    let mut rows = Rows { number: 0, missing: 0, produced: Arc::default() };
+    let text = walk.options.modality == Modality::Text;
+    let strings = text && is_string(metadata.file_metadata().schema_descr().column(column).as_ref());
+    let mut rows = Rows { number: 0, missing: 0, text, strings, produced: Arc::default() };
     let ended = metadata.row_groups().iter().try_for_each(|group| rows.group(walk, &data, group, column, place));
     if rows.missing > 0 {
         let path = metadata.file_metadata().schema_descr().column(column).path().string();
@@ -121,6 +123,10 @@ fn is_string(column: &ColumnDescriptor) -> bool {
 struct Rows {
     number: u64,
     missing: u64,
+    /// Whether they are texts.
+    text: bool,
+    /// Whether they are said to be strings, which are UTF-8.
+    strings: bool,
     /// Bytes that pages became and that are not counted yet.
     produced: Arc<AtomicU64>,
 }
@@ -154,7 +160,9 @@ impl Rows {
             }
             match values.first() {
                 Some(value) => {
-                    walk.record_bytes(place.join(&format!("row {}", self.number)), value.data().to_vec())?;
+                    // Old writers do not say so.
+                    let utf8 = self.strings || self.text && std::str::from_utf8(value.data()).is_ok();
+                    walk.record_row(place.join(&format!("row {}", self.number)), value.data().to_vec(), utf8)?;
                 }
                 None => self.missing += 1,
             }

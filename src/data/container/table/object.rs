@@ -1,71 +1,48 @@
-//! JSON lines: a document a line, under a key of the line's object. The key of a nested object is dotted.
+//! One object of JSON: the string under a key, which is dotted where objects are nested.
 
 use std::fmt;
-use std::io::{BufRead, BufReader, Read};
 
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 
-use super::fence::{Step, broken};
-use super::walk::{Place, Walk};
-
-/// A longer line is a mistake.
-const LONGEST: u64 = 64 << 20;
-
-pub(super) fn expand(walk: &mut Walk<'_>, reader: &mut dyn Read, place: &Place) -> Step {
-    let Some(key) = walk.options.column.clone() else { return broken("no column was asked for") };
-    let mut reader = BufReader::with_capacity(1 << 16, reader);
-    let (mut missing, mut malformed) = (Lines::default(), Lines::default());
-    let mut line = Vec::new();
-    for number in 1_u64.. {
-        line.clear();
-        if reader.by_ref().take(LONGEST).read_until(b'\n', &mut line)? == 0 {
-            break;
-        }
-        if line.len() as u64 == LONGEST && !line.ends_with(b"\n") {
-            return broken(format!("line {number} is longer than {} MiB", LONGEST >> 20));
-        }
-        if line.trim_ascii().is_empty() {
-            continue;
-        }
-        match text(&line, &key) {
-            Ok(Some(text)) => walk.record_bytes(place.join(&format!("line {number}")), text.into_bytes())?,
-            Ok(None) => missing.add(number),
-            Err(_) => malformed.add(number),
-        }
-    }
-    let told = [(malformed, "are no JSON objects".to_owned()), (missing, format!("have no text `{key}`"))];
-    for (lines, what) in told {
-        if lines.count > 0 {
-            let Lines { count, first } = lines;
-            walk.skip(place.name.clone(), format!("{count} lines {what}, the first is line {first}"))?;
-        }
-    }
-    Ok(())
+/// The string under `key`, if there is one; fails where this is no object. The numbers that JSON lacks and others write,
+/// NaN, Infinity and -Infinity, are read.
+pub(super) fn text(object: &[u8], key: &str) -> serde_json::Result<Option<String>> {
+    strict(object, key).or_else(|error| match finite(object) {
+        Some(object) => strict(&object, key),
+        None => Err(error),
+    })
 }
 
-/// Lines of one fate.
-#[derive(Default)]
-struct Lines {
-    count: u64,
-    first: u64,
-}
-
-impl Lines {
-    fn add(&mut self, number: u64) {
-        if self.count == 0 {
-            self.first = number;
-        }
-        self.count += 1;
-    }
-}
-
-/// The string under `key`, if there is one; fails where the line is no object.
-fn text(line: &[u8], key: &str) -> serde_json::Result<Option<String>> {
-    let mut reader = serde_json::Deserializer::from_slice(line);
+fn strict(object: &[u8], key: &str) -> serde_json::Result<Option<String>> {
+    let mut reader = serde_json::Deserializer::from_slice(object);
     let found = reader.deserialize_map(Object(key))?;
     reader.end()?;
     Ok(found)
+}
+
+/// The same with 0 for every number that is not finite: they are no text, whatever they are. Nothing where there is none.
+fn finite(object: &[u8]) -> Option<Vec<u8>> {
+    let mut finite = object.to_vec();
+    let (mut at, mut found, mut quoted) = (0, false, false);
+    while at < object.len() {
+        let rest = &object[at..];
+        let name = ["NaN", "Infinity"].into_iter().find(|name| !quoted && rest.starts_with(name.as_bytes()));
+        at += match (name, rest[0]) {
+            (Some(name), _) => {
+                finite[at..at + name.len()].fill(b' ');
+                finite[at] = b'0';
+                found = true;
+                name.len()
+            }
+            (None, b'\\') if quoted => 2,
+            (None, byte) => {
+                quoted ^= byte == b'"';
+                1
+            }
+        };
+    }
+    found.then_some(finite)
 }
 
 /// An object that may have the key.
@@ -166,7 +143,12 @@ mod tests {
         for line in ["{}", r#"{"a": null}"#, r#"{"a": [1]}"#, r#"{"a": {"b": "c"}}"#, r#"{"a": 1.5, "ab": "c"}"#] {
             assert_eq!(found(line, "a"), Some(None), "{line}");
         }
-        for line in ["[]", "1", "{", r#"{"a": "b"} x"#, r#"{"a": "b}"#] {
+        assert_eq!(
+            found(r#"{"x": NaN, "y": [-Infinity, Infinity], "a": "NaN, \" Infinity"}"#, "a"),
+            some("NaN, \" Infinity")
+        );
+        assert_eq!(found(r#"{"a": NaN}"#, "a"), Some(None));
+        for line in ["[]", "1", "{", r#"{"a": "b"} x"#, r#"{"a": Nan}"#, r#"{"a": "b}"#] {
             assert_eq!(found(line, "a"), None, "{line}");
         }
     }

@@ -1,7 +1,11 @@
 //! What has to be known of a JPEG file before it is decoded: its decoder fills what a truncated file lacks with gray and
 //! reports nothing, and reads all of the file before it says how large the picture is.
 
+mod complete;
+
 use std::io::{self, BufRead, BufReader, Read};
+
+pub(super) use complete::{Lack, complete};
 
 /// The markers of a JPEG file (ITU-T T.81, table B.1) up to its scan, as far as they are a chain.
 #[derive(Debug, Default)]
