@@ -22,11 +22,11 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::image::picture;
 use crate::{Error, Result};
 pub use content::{Detected, contained, decoding, detect};
 pub use describe::{Description, describe};
 pub use facet::Facet;
-pub(crate) use self::image::picture;
 pub use findings::{TextFindings, text_findings};
 pub use layout::{
     AudioChannels, AudioFormat, AudioLayout, Bom, BytesLayout, Channels, Filter, Fit, ImageLayout, Newlines, Scan,
