@@ -265,6 +265,6 @@ impl RunConfig {
 fn check_name(path: &Path, key: &str) -> Result<()> {
     match path.to_str() {
         Some(_) => Ok(()),
-        None => Err(Error::config(key, format!("has a name that is not UTF-8: rename {}", shown(&path)))),
+        None => Err(Error::config(key, format!("has a name that is not UTF-8: rename {}", shown(path)))),
     }
 }

@@ -258,7 +258,7 @@ fn lines(report: &Report) -> Vec<String> {
     line("megabyte", &format!("{} (commit {}, tch {})", report.megabyte, report.commit, report.tch));
     let Libtorch { required, found, folder } = &report.libtorch;
     let found = found.as_deref().unwrap_or("of unknown version");
-    let folder = folder.as_ref().map_or(String::new(), |folder| format!(" in {}", shown(&folder)));
+    let folder = folder.as_ref().map_or(String::new(), |folder| format!(" in {}", shown(folder)));
     line("libtorch", &format!("{found}{folder} (required: {required})"));
     let cuda = &report.cuda;
     let (available, library) = (yes(cuda.available), yes(cuda.library_loaded));

@@ -35,7 +35,7 @@ pub fn run(args: DownloadArgs, progress: &dyn Progress) -> anyhow::Result<()> {
 
 fn done(path: &Path, card: &Card, how: &str) -> anyhow::Result<()> {
     let Card { items, bytes, licence, attribution, prepare, .. } = card;
-    output::print(&format!("{}: {items} items, {bytes} bytes, {how}", shown(&path)))?;
+    output::print(&format!("{}: {items} items, {bytes} bytes, {how}", shown(path)))?;
     output::print(&format!("licence: {licence}; {attribution}"))?;
     prepare.as_ref().map_or(Ok(()), |prepare| output::print(&format!("next: {prepare}")))
 }

@@ -96,7 +96,7 @@ pub fn run(args: EvalArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     };
     let examined = density::examine(&model, &dataset, options, journal.as_mut(), progress);
     if let (Err(Error::Interrupted), Some(path)) = (&examined, &args.resume_file) {
-        progress.note(&format!("the same command goes on from {}", shown(&path)));
+        progress.note(&format!("the same command goes on from {}", shown(path)));
     }
     let mut examined = examined?;
     if examined.sources.len() < 2 {

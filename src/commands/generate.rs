@@ -138,9 +138,9 @@ fn read_prompt(path: &Path, adapter: &dyn Adapter) -> anyhow::Result<Vec<u8>> {
     if path == Path::new("-") {
         std::io::stdin().read_to_end(&mut content).context("standard input")?;
     } else {
-        content = std::fs::read(path).with_context(|| shown(&path))?;
+        content = std::fs::read(path).with_context(|| shown(path))?;
     }
-    adapter.encode(&content).with_context(|| shown(&path))
+    adapter.encode(&content).with_context(|| shown(path))
 }
 
 /// How many of the prompt's bytes `--keep` keeps: a share of it in whole patches, or a number.

@@ -38,7 +38,7 @@ struct Report {
 impl Report {
     fn new(kind: &str, path: &Path) -> Self {
         let mut report = Report { json: json!({ "kind": kind, "path": path }), text: String::new() };
-        report.line(kind, shown(&path));
+        report.line(kind, shown(path));
         report
     }
 
@@ -90,7 +90,7 @@ fn of_path(path: &Path, args: &InspectArgs, progress: &dyn Progress) -> anyhow::
     let prepared = metadata.is_dir() && Manifest::is_at(path);
     if let Some(number) = args.batch {
         if !run::is_at(path) {
-            return Err(Error::Usage(format!("--batch needs a run, which {} is not", shown(&path))).into());
+            return Err(Error::Usage(format!("--batch needs a run, which {} is not", shown(path))).into());
         }
         return batch::inspect(path, number, args, progress);
     }

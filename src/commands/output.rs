@@ -28,7 +28,7 @@ pub fn check_distinct(results: &[(&str, Option<&Path>)], inputs: &[(&str, &[Path
     for (flag, path) in results {
         let place = whole(path);
         if let Some((other, _)) = known.iter().find(|(_, known)| *known == place) {
-            bail!(Error::Usage(format!("{flag} {}: is the path of {other} too", shown(&path))));
+            bail!(Error::Usage(format!("{flag} {}: is the path of {other} too", shown(path))));
         }
         known.push((flag, place));
     }

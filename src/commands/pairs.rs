@@ -32,7 +32,7 @@ pub fn find(
     for input in inputs {
         if !input.is_dir() {
             output::check_regular(input)?;
-            let name = input.file_name().with_context(|| format!("{}: is no file", shown(&input)))?;
+            let name = input.file_name().with_context(|| format!("{}: is no file", shown(input)))?;
             found.push((input.clone(), PathBuf::from(name)));
             continue;
         }
@@ -49,7 +49,7 @@ pub fn find(
     }
     let into_folder = out.is_dir() || found.len() > 1 || inputs.iter().any(|input| input.is_dir());
     if into_folder && out.is_file() {
-        bail!(Error::Usage(format!("--out {}: is a file, and several need a folder", shown(&out))));
+        bail!(Error::Usage(format!("--out {}: is a file, and several need a folder", shown(out))));
     }
     let inputs: HashSet<PathBuf> = found.iter().map(|(from, _)| output::whole(from)).collect();
     let mut seen = HashSet::new();

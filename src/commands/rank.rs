@@ -110,7 +110,7 @@ fn labels(args: &RankArgs) -> anyhow::Result<Option<Label>> {
 
 /// Lines of a name, a tab, and 0 or 1.
 fn read_labels(path: &Path) -> anyhow::Result<HashMap<String, bool>> {
-    let text = std::fs::read_to_string(path).with_context(|| shown(&path))?;
+    let text = std::fs::read_to_string(path).with_context(|| shown(path))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(i, line)| {
@@ -118,7 +118,7 @@ fn read_labels(path: &Path) -> anyhow::Result<HashMap<String, bool>> {
             let label = match label.trim() {
                 "0" => false,
                 "1" => true,
-                _ => bail!("{}: line {}: expected a name, a tab, and 0 or 1", shown(&path), i + 1),
+                _ => bail!("{}: line {}: expected a name, a tab, and 0 or 1", shown(path), i + 1),
             };
             Ok((name.to_owned(), label))
         })

@@ -116,7 +116,7 @@ impl<'a> Place<'a> {
     fn new(path: Option<&'a Path>, flag: &'static str, alone: bool) -> anyhow::Result<Self> {
         let folder = path.is_some_and(|path| path.is_dir() || !alone);
         if let Some(path) = path.filter(|path| folder && path.exists() && !path.is_dir()) {
-            bail!(Error::Usage(format!("{flag} {}: is a file, and several files need a folder", shown(&path))));
+            bail!(Error::Usage(format!("{flag} {}: is a file, and several files need a folder", shown(path))));
         }
         Ok(Place { path, flag, folder, written: HashSet::new() })
     }
@@ -126,7 +126,7 @@ impl<'a> Place<'a> {
         match self.path.filter(|_| !self.folder) {
             None => Ok(()),
             Some(path) => {
-                let (flag, path) = (self.flag, shown(&path));
+                let (flag, path) = (self.flag, shown(path));
                 bail!(Error::Usage(format!("{flag} {path}: there are several documents in the file: name a folder")))
             }
         }

@@ -74,7 +74,7 @@ impl Source {
         let mut merged = read.map_err(|error| match error {
             // Of a base that is no TOML; what a base of its own makes wrong names its files already.
             Error::ConfigFile { path: of, reason } if of == base && !reason.contains("`extends`") => {
-                Error::config_file(of, format!("{reason}\n(a file that {} extends)", shown(&path)))
+                Error::config_file(of, format!("{reason}\n(a file that {} extends)", shown(path)))
             }
             error => error,
         })?;

@@ -293,7 +293,7 @@ pub(super) fn expect_layout(wanted: &Layout, prepared: &Layout, folder: &Path) -
     match difference(wanted, prepared) {
         None => Ok(()),
         Some((key, ours, theirs)) => {
-            let folder = shown(&folder);
+            let folder = shown(folder);
             Err(Error::config(
                 key,
                 format!("is {ours}, but {folder} was prepared with {theirs}: set it to that, or prepare again"),

@@ -83,8 +83,11 @@ fn fits(text: &[u8], width: usize, little: bool) -> bool {
     };
     let usual =
         |little| units(text, width, little).filter(|unit| matches!(unit, 0x09 | 0x0a | 0x0d | 0x20..=0x7e)).count();
-    let nul = units(text, width, little).filter(|unit| *unit == 0).count();
-    whole && usual(little) > usual(!little) && usual(little) > nul
+    let (count, found, nul) =
+        (text.len() / width, usual(little), units(text, width, little).filter(|unit| *unit == 0).count());
+    // Other letters than Latin ones have spaces between them, and a few bytes of anything may happen to fit.
+    let enough = found * 2 >= count || found >= 3 && found * 20 >= count;
+    whole && enough && found > 4 * usual(!little) && found > nul
 }
 
 fn units(text: &[u8], width: usize, little: bool) -> impl Iterator<Item = u32> + '_ {
@@ -123,6 +126,9 @@ mod tests {
             (b"caf\xe9 ", "8 bits, such as Latin-1 (ISO 8859-1)"),
             (b"\x93quoted\x94 ", "8 bits, such as Windows-1252"),
             (b"a\0b\0c", "ASCII"),
+            (b"a\0b\0", "UTF-16LE"),
+            (b"\0a\0\n", "UTF-16BE"),
+            (b"a\0b\r\n\xe9", "8 bits, such as Latin-1 (ISO 8859-1)"),
             (b"some\0\0\0\0 words\0\0", "ASCII"),
         ] {
             assert_eq!(text_findings(bytes).encoding, name, "{bytes:?}");

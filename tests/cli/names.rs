@@ -46,7 +46,9 @@ fn pipes_devices_and_sockets_are_refused_at_once() {
         run!("report", path, "--out", out).fails(1, &refused);
         run!("download", "enwik8", "--out", path).fails(1, &refused);
     }
-    assert!(began.elapsed() < Duration::from_secs(60) && !out.exists());
+    // Some fifty programs, on a machine that may be busy; one that reads would never end.
+    assert!(began.elapsed() < Duration::from_secs(600));
+    assert!(!out.exists());
     // In a folder they are left out.
     write(&folder.join("in"), "a.txt", words(1, 400));
     pipe(&folder.join("in/fifo"));

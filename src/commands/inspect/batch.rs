@@ -63,7 +63,7 @@ pub(super) fn inspect(run: &Path, number: u64, args: &InspectArgs, progress: &dy
             written.push(path);
         }
         report.set("samples", written);
-        report.line("samples", shown(&folder));
+        report.line("samples", shown(folder));
     }
     Ok(report)
 }

@@ -60,7 +60,7 @@ pub(super) fn raw(path: &Path, data: Option<&DataConfig>, progress: &dyn Progres
         report.text.push_str(&skipped(&whole.file_warnings));
     }
     if let Some((modality, ..)) = lines.iter().max_by_key(|(_, documents, _)| documents) {
-        report.line("next", format!("megabyte prepare {} --modality {modality} --out DIR", shown(&path)));
+        report.line("next", format!("megabyte prepare {} --modality {modality} --out DIR", shown(path)));
     }
     report.set("files", whole.files);
     report.set("size", whole.size);

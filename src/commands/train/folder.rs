@@ -24,7 +24,7 @@ pub fn lock(folder: &Path) -> anyhow::Result<File> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            bail!("{}: another megabyte train is writing there: wait for its end, or stop it", shown(&folder))
+            bail!("{}: another megabyte train is writing there: wait for its end, or stop it", shown(folder))
         }
         Err(TryLockError::Error(error)) => {
             say(&format!("warning: {}: can't be locked, so let no other program write there: {error}", shown(&path)));
@@ -39,7 +39,7 @@ pub fn check(folder: &Path, config: &RunConfig, args: &TrainArgs) -> anyhow::Res
     if args.resume || args.force {
         return Ok(());
     }
-    let folder_name = shown(&folder);
+    let folder_name = shown(folder);
     if args.branch_from.is_some() {
         if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
             bail!("{folder_name}: is not empty; --out names another folder for the branch");

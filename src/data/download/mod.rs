@@ -151,7 +151,7 @@ fn by_hand(card: &Card, partial: &Path, failures: &[String]) -> String {
     for failure in failures {
         text.push_str(&format!("\n  {failure}"));
     }
-    text.push_str(&format!("\nby hand: put into {}", shown(&partial)));
+    text.push_str(&format!("\nby hand: put into {}", shown(partial)));
     let digest =
         |sha256: &Option<String>| sha256.as_ref().map_or(String::new(), |digest| format!(" (sha256 {digest})"));
     if let Some(package) = &card.package {

@@ -83,7 +83,7 @@ impl<'a> Sink<'a> {
             std::fs::create_dir_all(parent).at(parent)?;
         }
         if path.exists() {
-            return Err(Failure::Source(format!("holds {} twice", shown(&name))));
+            return Err(Failure::Source(format!("holds {} twice", shown(name))));
         }
         let mut file = File::create_new(&path).at(&path)?;
         let mut decoder;

@@ -123,7 +123,7 @@ fn lock(out: &Path, progress: &dyn Progress) -> Result<File> {
             Err(std::fs::TryLockError::Error(_)) => return Ok(folder),
         }
         if !waiting {
-            progress.note(&format!("waiting for another program that prepares {}", shown(&out)));
+            progress.note(&format!("waiting for another program that prepares {}", shown(out)));
             waiting = true;
         }
         if progress.cancelled() {

@@ -129,7 +129,7 @@ impl State {
             None if complete && existing == Existing::Add => {
                 let manifest = Manifest::load(out)?;
                 if let Some((key, ours, theirs)) = manifest::settings_difference(&settings, &manifest.settings) {
-                    let out = shown(&out);
+                    let out = shown(out);
                     let reason = format!(
                         "is {ours}, but {out} was prepared with {theirs}: \
                          set it to that, write to another folder, or replace what is there with --force"

@@ -454,15 +454,12 @@ fn colours(tags: &Directory, samples: usize, bits: u16, floats: bool, compressio
         // Programs that write RGBA without saying so mean alpha.
         None if colour == Colour::Rgb && samples == 4 => Some((3, Alpha::Separate)),
         None => None,
-        Some(extra) => {
-            let known = extra.iter().take(samples - own).enumerate().find_map(|(i, kind)| match kind {
-                1 => Some((own + i, Alpha::Premultiplied)),
-                // 999 is what Corel Draw writes.
-                2 | 999 => Some((own + i, Alpha::Separate)),
-                _ => None,
-            });
-            known
-        }
+        Some(extra) => extra.iter().take(samples - own).enumerate().find_map(|(i, kind)| match kind {
+            1 => Some((own + i, Alpha::Premultiplied)),
+            // 999 is what Corel Draw writes.
+            2 | 999 => Some((own + i, Alpha::Separate)),
+            _ => None,
+        }),
     };
     Ok(Colours { colour, palette, alpha })
 }
