@@ -93,6 +93,10 @@ fn netpbm_files_by_hand() {
         assert_eq!(&pixels(channels, &content).unwrap(), expected, "{}", String::from_utf8_lossy(&content[..12]));
     }
     assert!(pixels(Channels::Rgb, &file("P6\n8 6\n255\n", &rgb[1..])).is_err());
+    for (head, size) in [("P2\n0 2\n255\n", "has 0 x 2 pixels"), ("P5\n2 0\n255\n", "has 2 x 0 pixels")] {
+        let error = pixels(Channels::Gray, &file(head, b"1 2")).unwrap_err().to_string();
+        assert!(error.contains(size), "{error}");
+    }
 }
 
 /// An uncompressed TIFF of one strip. Entries are tag, type (3: 16 bits, 4: 32 bits) and values.

@@ -203,9 +203,12 @@ pub(super) fn open<'a>(
     reader.into_decoder()
 }
 
-/// The pixels of a picture, if they are no more than the limit.
+/// The pixels of a picture, if there are some and they are no more than the limit.
 fn pixels(width: u32, height: u32, limits: &Limits) -> Result<u64> {
     let pixels = u64::from(width) * u64::from(height);
+    if pixels == 0 {
+        return Err(Error::Content(format!("has {width} x {height} pixels, so there is nothing to see")));
+    }
     if pixels > limits.max_pixels {
         let most = limits.max_pixels;
         let message = format!("has {width} x {height} pixels, more than the limit of {most}; scale it down first");
