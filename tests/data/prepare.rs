@@ -328,7 +328,7 @@ fn some_of_few_pictures_are_held_out() {
     let (before, splits) = held_out(&|i| format!("{i}.png"), 4);
     assert!(before.by_place);
     (100..200).for_each(|i| picture(i).save(source.join(format!("{i}.png"))).unwrap());
-    let after = prepare(&source, &data, &out).unwrap();
+    let after = add(&source, &data, &out).unwrap();
     assert_eq!((after.documents, &after.held_out), (104, &before.held_out));
     let valid = Dataset::open(&out, Some(Split::Valid)).unwrap();
     assert!(valid.len() > 1 && (0..valid.len()).any(|i| splits[1].contains(valid.item(i).bytes)));
