@@ -6,18 +6,35 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use megabyte::Error;
 pub use megabyte::replace::{check_free, check_regular, write};
-use megabyte::shown::{shown, shown_lines};
+use megabyte::shown::{is_hidden, shown, shown_lines};
 use serde::Serialize;
 
-/// Prints a line of results, on which names can't command a terminal. A reader that has gone away is an error that `main` takes for success.
+/// Prints a line of results, on which names can't command a terminal. A reader that has gone away is an error that `main`
+/// takes for success.
 pub fn print(line: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{}", shown_lines(line)).and_then(|()| out.flush()).context("standard output")
+    write_line(&shown_lines(line))
 }
 
-/// Prints one JSON object.
+/// Prints one JSON object, on a line. What a terminal would obey stands in it as JSON's own escapes.
 pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    print(&serde_json::to_string(value)?)
+    let text = serde_json::to_string(value)?;
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        // Only strings have such characters.
+        if is_hidden(character) {
+            let units =
+                character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+            line.push_str(&units);
+        } else {
+            line.push(character);
+        }
+    }
+    write_line(&line)
+}
+
+fn write_line(line: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).context("standard output")
 }
 
 /// Refuses to write two results to one file, or one to a file that is read; each path has the name of its flag.

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::{DataConfig, RunConfig, check};
 use crate::error::IoContext;
 use crate::shown::shown;
-use crate::{Error, Result};
+use crate::{Error, Result, replace};
 
 /// The keys of a file, of those that it extends, and of settings on top, before anything is made of them.
 #[derive(Debug, Default)]
@@ -58,6 +58,7 @@ impl Source {
             return Err(fail(format!("is {base}, expected the path of a TOML file")));
         };
         let base = path.parent().unwrap_or(Path::new("")).join(name);
+        replace::check_regular(&base).map_err(|error| fail(format!("names {error}")))?;
         let text = std::fs::read_to_string(&base)
             .map_err(|error| fail(format!("names {}, which can't be read: {error}", shown(&base))))?;
         let identity = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());

@@ -60,10 +60,12 @@ fn pipes_devices_and_sockets_are_refused_at_once() {
 fn names_can_not_command_a_terminal() {
     let Fixture { run, .. } = fixture::text();
     let folder = scratch("commanding");
-    let hostile = "red\x1b[31m\nline\rback\x07";
+    let hostile = "red\x1b[31m\nline\rback\x07\u{202e}\u{200e}\u{2028}\u{9b}";
     write(&folder.join("in"), &format!("{hostile}.txt"), words(2, 300));
     write(&folder.join("in"), &format!("empty{hostile}"), "");
     let path = folder.join("in").join(format!("{hostile}.txt"));
+    let commands = ['\x1b', '\r', '\x07', '\u{202e}', '\u{200e}', '\u{2028}', '\u{9b}'];
+    let mut named = 0;
     for outcome in [
         run!("prepare", folder.join("in"), "--modality", "text", "--out", folder.join("out")),
         run!("inspect", path),
@@ -75,9 +77,16 @@ fn names_can_not_command_a_terminal() {
     ] {
         let outcome = outcome.ok();
         let said = outcome.stdout + &outcome.stderr;
-        assert!(!said.contains(['\x1b', '\r', '\x07']), "{said:?}");
-        assert!(said.contains("\\u{1b}[31m\\nline\\rback\\u{7}") || !said.contains("red"), "{said:?}");
+        assert!(!said.contains(commands), "{said:?}");
+        let shown = "\\u{1b}[31m\\nline\\rback\\u{7}\\u{202e}\\u{200e}\\u{2028}\\u{9b}";
+        named += usize::from(said.contains(shown));
     }
+    assert!(named >= 5, "{named} of seven commands name the file");
+    // A program that reads JSON gets the name itself.
+    let scored = run!("score", "--model", run, path, "--out", folder.join("b.npy"), "--device", "cpu", "--json");
+    assert!(!scored.stdout.contains(commands), "{:?}", scored.stdout);
+    let found: serde_json::Value = serde_json::from_str(&scored.ok().stdout).unwrap();
+    assert!(found["files"][0]["name"].as_str().unwrap().contains(hostile), "{found}");
     let missing = run!("inspect", folder.join(hostile));
     assert!(missing.stderr.contains("\\u{1b}[31m\\nline") && !missing.stderr.contains('\x1b'), "{:?}", missing.stderr);
 }

@@ -324,6 +324,16 @@ fn some_of_few_pictures_are_held_out() {
         }
     }
     assert!(shared_out > 3 && by_chance > 0, "{shared_out} {by_chance}");
+    // Those whose folder says their split are no matter.
+    std::fs::create_dir_all(source.join("Train")).unwrap();
+    (100..140).for_each(|i| picture(i).save(source.join(format!("Train/{i}.png"))).unwrap());
+    std::fs::remove_dir_all(&out).unwrap();
+    (0..60).for_each(|i| drop(std::fs::remove_file(source.join(format!("{i}.png")))));
+    (0..4).for_each(|i| picture(i).save(source.join(format!("{i}.png"))).unwrap());
+    let found = prepare(&source, &data, &out).unwrap();
+    assert!(found.by_place && found.by_hash == 4 && found.documents == 44, "{found:?}");
+    assert_eq!(Split::ALL.map(|split| found.count(split).items), [42, 1, 1]);
+    assert!(found.warnings[0].starts_with("4 documents are too few to leave it to chance"), "{found:?}");
     // What is added later goes where its hash says, and nothing moves.
     let (before, splits) = held_out(&|i| format!("{i}.png"), 4);
     assert!(before.by_place);

@@ -37,6 +37,9 @@ fn lists(out: &Path) -> Vec<String> {
     names.filter_map(|name| name.into_string().ok()).filter(|name| is_list(name)).collect()
 }
 
+/// Of more documents than these each split has some by chance.
+const FEW: usize = 1000;
+
 /// What to do where a folder is prepared already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
@@ -54,6 +57,8 @@ struct Partial {
     /// What was asked for, absolute.
     sources: Vec<String>,
     open: Option<Open>,
+    #[serde(default)]
+    by_hash: Vec<u128>,
 }
 
 /// A file that has been read in part.
@@ -93,6 +98,8 @@ pub(super) struct State {
     known: HashSet<u128>,
     /// The first half of the BLAKE3 hash of each document that is stored.
     documents: HashSet<u128>,
+    /// The same of the first documents that went whole into the split of their hash, from which some may have to be held out.
+    by_hash: Vec<u128>,
     open: Option<Open>,
     sources: File,
     checksum: Xxh3,
@@ -124,8 +131,8 @@ impl State {
             let same = partial.sources == asked && (partial.replaces || !complete);
             (existing == Existing::Add || same) && partial.manifest.settings == settings
         });
-        let (mut manifest, replaces, open) = match partial {
-            Some(Partial { manifest, replaces, open, .. }) => (manifest, replaces, open),
+        let (mut manifest, replaces, open, by_hash) = match partial {
+            Some(Partial { manifest, replaces, open, by_hash, .. }) => (manifest, replaces, open, by_hash),
             None if complete && existing == Existing::Add => {
                 let manifest = Manifest::load(out)?;
                 if let Some((key, ours, theirs)) = manifest::settings_difference(&settings, &manifest.settings) {
@@ -136,9 +143,9 @@ impl State {
                     );
                     return Err(Error::config(key, reason));
                 }
-                (manifest, false, None)
+                (manifest, false, None, Vec::new())
             }
-            None => (Manifest::new(settings), existing == Existing::Replace, None),
+            None => (Manifest::new(settings), existing == Existing::Replace, None, Vec::new()),
         };
         let fresh = manifest.sources.file.is_empty();
         if fresh {
@@ -158,6 +165,7 @@ impl State {
             choice: xxh3_128(&choice),
             known: HashSet::new(),
             documents: HashSet::new(),
+            by_hash,
             open,
             sources: File::options().read(true).write(true).create(fresh).truncate(false).open(&list).at(&list)?,
             checksum: Xxh3::new(),
@@ -285,7 +293,8 @@ impl State {
         self.lines.clear();
         shards.into_iter().for_each(|info| self.manifest.add_shard(info));
         let (manifest, sources) = (self.manifest.clone(), self.asked.clone());
-        let partial = Partial { manifest, replaces: self.replaces, sources, open: self.open };
+        let partial =
+            Partial { manifest, replaces: self.replaces, sources, open: self.open, by_hash: self.by_hash.clone() };
         manifest::write_json(&partial, &self.out.join(PARTIAL))
     }
 
@@ -304,7 +313,7 @@ impl State {
         self.manifest = Manifest::new(self.manifest.settings.clone());
         self.manifest.sources.file = file;
         self.manifest.by_place = true;
-        let mut hashes: Vec<u128> = self.documents.iter().copied().collect();
+        let mut hashes = std::mem::take(&mut self.by_hash);
         hashes.sort_unstable();
         if hashes.len() >= Split::ALL.len() {
             let each = (hashes.len() / 20).max(1);
@@ -325,8 +334,12 @@ impl State {
         self.sources.rewind().at(&path)
     }
 
-    /// The split of a document that goes whole into one.
-    pub(super) fn split_of(&self, hash: &[u8; 32]) -> Split {
+    /// The split of a document that goes whole into one, of which its folder says nothing.
+    pub(super) fn split_of(&mut self, hash: &[u8; 32]) -> Split {
+        self.manifest.by_hash += 1;
+        if self.by_hash.len() < FEW {
+            self.by_hash.push(short(hash));
+        }
         if self.adds || self.manifest.held_out.is_empty() {
             return Split::of_hash(hash);
         }

@@ -84,10 +84,8 @@ impl Store<'_> {
         let len = document.len();
         let parts = match split {
             Some(split) => vec![(split, 0..len)],
-            None => split::cut(len, self.layout, self.cut_over, self.state.manifest.by_place).unwrap_or_else(|| {
-                self.state.manifest.by_hash += 1;
-                vec![(self.state.split_of(&hash), 0..len)]
-            }),
+            None => split::cut(len, self.layout, self.cut_over, self.state.manifest.by_place)
+                .unwrap_or_else(|| vec![(self.state.split_of(&hash), 0..len)]),
         };
         // Pieces end between the units of the layout.
         let most = self.layout.cut_unit().map_or(len, |unit| ITEM_BYTES / unit as u64 * unit as u64).max(1);
@@ -184,7 +182,8 @@ fn warnings(manifest: &Manifest) -> Vec<String> {
         1 => "1 document is too little to hold some out: it".to_owned(),
         many => format!("{many} documents are too few to hold some of them out: each"),
     };
-    if manifest.by_place && manifest.by_hash < manifest.documents {
+    let cut = manifest.layout().cut_unit().is_some();
+    if cut && manifest.by_place && manifest.by_hash < manifest.documents {
         warnings.push(format!(
             "{few} is cut by place, into 90 % train, 5 % valid and 5 % test, and so is what is added later; prepared anew with \
              enough more, each goes whole into one split",
@@ -192,7 +191,7 @@ fn warnings(manifest: &Manifest) -> Vec<String> {
     } else if !manifest.held_out.is_empty() {
         warnings.push(format!(
             "{} documents are too few to leave it to chance which of them are held out: {} in valid and {} in test",
-            manifest.documents,
+            manifest.by_hash,
             manifest.count(Split::Valid).items,
             manifest.count(Split::Test).items
         ));
