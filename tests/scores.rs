@@ -380,7 +380,11 @@ fn files_are_ranked_and_broken_ones_listed() {
         let best = coders.iter().map(|coder| coder.bits_per_byte).fold(f64::INFINITY, f64::min);
         assert_close(file.key(), file.bits_per_byte - best, 1e-12, &file.name);
     }
+    // A file that is named twice is read once; two that would go by one name are not.
     let twice = [folder.path().join("a/0"), folder.path().join("a/0")];
+    assert_eq!(Files::find(&twice, &layout).unwrap().with_short_names().unwrap().len(), 1);
+    write(folder.path(), "twin/0", b"another");
+    let twice = [folder.path().join("a/0"), folder.path().join("twin/0")];
     let error = Files::find(&twice, &layout).unwrap().with_short_names().unwrap_err().to_string();
     assert!(error.contains("called 0 too"), "{error}");
 }

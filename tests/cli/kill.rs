@@ -84,7 +84,13 @@ fn killed(name: &str, kills: usize, settings: &[&str]) {
             assert!(began.elapsed() < Duration::from_secs(60), "kill {kill}: no checkpoint");
             sleep(Duration::from_micros(200));
         }
-        sleep(Duration::from_micros(random.random_range(0..if early { 400_000 } else { 25_000 })));
+        if kill % 3 == 1 {
+            // While a checkpoint is written, as soon as that is seen.
+            let waited = Instant::now();
+            while !is_half_written(&parts) && waited.elapsed() < Duration::from_secs(2) {}
+        } else {
+            sleep(Duration::from_micros(random.random_range(0..if early { 400_000 } else { 25_000 })));
+        }
         child.kill().unwrap();
         assert_eq!(child.wait().unwrap().code(), None, "kill {kill} came too late");
         amid_writing += usize::from(is_half_written(&parts));

@@ -126,7 +126,8 @@ fn wrong_use_is_said() {
     run!("rank", "--model", run, "--data", missing).fails(1, &["missing"]);
     run!("rank", "--model", run, "--data", prepared).fails(1, &["prepared folder"]);
     let taken = write(&folder, "taken", "mine");
-    run!("score", "--model", run, files, file, "--out", taken, "--force").fails(1, &["book.txt"]);
+    let twin = write(&folder, "twin/book.txt", "another");
+    run!("score", "--model", run, files, twin, "--out", taken, "--force").fails(1, &["book.txt"]);
     let other = write(&folder, "other.txt", "words");
     run!("score", "--model", run, other, file, "--out", taken, "--force").fails(2, &["taken", "folder"]);
     for flag in ["--page", "--per-file"] {

@@ -73,14 +73,15 @@ fn trial(name: &str, alone: bool, test: fn() -> Done) -> Trial {
 }
 
 macro_rules! trials {
-    ($alone:literal, $($test:path),+ $(,)?) => {
-        [$(trial(stringify!($test), $alone, $test)),+]
+    ($alone:literal, $prefix:literal, $($test:path),+ $(,)?) => {
+        [$(trial(concat!($prefix, stringify!($test)), $alone, $test)),+]
     };
 }
 
 fn main() {
     let alone = trials![
         true,
+        "",
         prepare::every_broken_file_is_prepared_or_listed_quickly_and_in_little_memory,
         memory::the_peak_is_what_was_used_since_it_was_reset,
         memory::a_trial_has_the_averages_and_holds_the_levels_that_the_run_does,
@@ -88,6 +89,7 @@ fn main() {
     ];
     let beside = trials![
         false,
+        "",
         prepare::files_that_can_not_be_opened,
         disk::slow::a_full_disk_costs_no_earlier_checkpoint,
         files::real_encodings_of_one_clip_agree,
@@ -99,13 +101,18 @@ fn main() {
         files::sounds_that_are_not_read_are_named,
         files::descriptions_of_sounds_agree_with_their_samples,
         files::broken_and_odd_files_are_quick_errors_or_bytes,
-        pictures::all_kinds_agree_with_pillow,
         archives::texts_come_back,
         archives::pictures_come_back,
         public::mnist,
         public::archives_of_tiles,
         public::texts,
         public::enwik8_is_a_file,
+    ];
+    // Hundreds of files, each beside another program.
+    let matrices = trials![
+        false,
+        "slow::",
+        pictures::all_kinds_agree_with_pillow,
         sounds::plain_samples_in_every_header,
         sounds::lossless_codecs_in_every_container,
         sounds::adpcm_in_whole_numbers,
@@ -115,5 +122,5 @@ fn main() {
         sounds::libsndfile_and_libflac_agree,
         sounds::damaged_recordings_are_as_long_as_elsewhere,
     ];
-    libtest_mimic::run(&Arguments::from_args(), alone.into_iter().chain(beside).collect()).exit();
+    libtest_mimic::run(&Arguments::from_args(), alone.into_iter().chain(beside).chain(matrices).collect()).exit();
 }
