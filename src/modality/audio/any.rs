@@ -209,9 +209,10 @@ impl<'a> Any<'a> {
                 }
             }
             Container::Other if delay != (0, 0) => {
-                let end = any.track.header.frames.map_or(u64::MAX, |frames| delay.0 + frames);
+                let end = any.track.header.frames.map_or(u64::MAX, |frames| delay.0.saturating_add(frames));
                 any.sound = Sound::part(delay.0..end);
-                any.track.header.frames = any.track.header.frames.map(|frames| frames + delay.0 + delay.1);
+                let both = delay.0 + delay.1;
+                any.track.header.frames = any.track.header.frames.map(|frames| frames.saturating_add(both));
             }
             // The last packet of this codec says itself how much of it there is, and writers count whole packets.
             Container::Other if any.track.codec == codec::CODEC_ID_ALAC => any.track.header.frames = None,
@@ -233,15 +234,23 @@ impl<'a> Any<'a> {
             return Err(damaged(name, if free.is_empty() { "it holds no whole frame of sound" } else { &free }));
         };
         let track = Track::of_frames(&first, name)?;
+        let mut strange = first.strange();
         let mut any = Any::new(Packets::Frames(Box::new(frames)), track, name);
         if let Some(info) = Info::read(&first.bytes, &first.header) {
             any.inform(&info, &first.header, left);
             // It holds no sound, but a decoder would make silence of it.
             let Packets::Frames(frames) = &mut any.packets else { return Ok(any) };
             match frames.next()? {
-                Some(next) => first = next,
+                Some(next) => {
+                    strange += next.strange();
+                    first = next;
+                }
                 None => return Ok(any),
             }
+        }
+        // How much sound these were isn't known before a frame was seen.
+        if strange > 0 {
+            any.warnings.push(format!("its first {} bytes are no sound", grouped(strange)));
         }
         first.skipped = 0;
         any.first = Some(first);
@@ -345,7 +354,7 @@ impl<'a> Any<'a> {
 
     /// The packet of a frame.
     fn packet(&mut self, frame: Frame) -> Result<Packet> {
-        let Frame { header, bytes, skipped } = frame;
+        let Frame { header, bytes, skipped, zeros } = frame;
         // As many frames of the average length as fit into what was skipped are lost.
         let (length, samples) = self.framed;
         if skipped > 0 && length > 0 {
@@ -355,7 +364,7 @@ impl<'a> Any<'a> {
         let same = (Some(header.rate), Some(usize::from(header.channels)));
         if (self.track.header.rate, self.track.header.channels) != same || header.codec != self.track.codec {
             let frames = self.track.header.frames;
-            self.track = Track::of_frames(&Frame { header, bytes: bytes.clone(), skipped }, self.name)?;
+            self.track = Track::of_frames(&Frame { header, bytes: bytes.clone(), skipped, zeros }, self.name)?;
             self.track.header.frames = frames;
         }
         if header.codec == codec::CODEC_ID_AAC
@@ -404,7 +413,7 @@ impl<'a> Any<'a> {
         let told = self.track.header.frames.unwrap_or(u64::MAX);
         let (expected, found) = match self.clock {
             Some(clock) => (told, clock.max(0).unsigned_abs()),
-            None => (told.min(self.sound.end()), self.found + self.losses.total()),
+            None => (told.min(self.sound.end()), self.found.saturating_add(self.losses.total())),
         };
         let known = expected != u64::MAX;
         if self.cut && self.lossless() {
@@ -549,6 +558,10 @@ impl Source for Any<'_> {
 
     fn read(&mut self, block: &mut Block) -> Result<bool> {
         loop {
+            // Nothing behind the sound is decoded.
+            if self.found >= self.sound.end() {
+                return self.end();
+            }
             let Some(packet) = self.next()? else { return self.end() };
             self.count += 1;
             self.check_time(&packet)?;

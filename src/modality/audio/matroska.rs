@@ -35,6 +35,9 @@ const BLOCK: u64 = 0xa1;
 const DISCARD_PADDING: u64 = 0x75a2;
 /// More places than this have no padding that an encoder wrote.
 const PLACES: usize = 1 << 16;
+/// More tracks than this, or masters that the file ends inside, are nobody's.
+const TRACKS_MOST: usize = 256;
+const PATCHES: usize = 64;
 
 /// The trims of all tracks of a file of `len` bytes, and the lengths of the masters that it ends inside. What is damaged
 /// ends them.
@@ -45,7 +48,10 @@ pub(super) fn trims(input: &mut dyn Input, file_len: u64) -> Result<(Vec<Trims>,
     let mut seek_heads: Vec<Patch> = Vec::new();
     // The track and the packets of the block that padding would belong to.
     let mut block: Option<(u64, u64)> = None;
-    while let Some((id, len, width)) = element(&mut file) {
+    while tracks.len() < TRACKS_MOST
+        && patches.len() < PATCHES
+        && let Some((id, len, width)) = element(&mut file)
+    {
         match id {
             SEGMENT | CLUSTER => {
                 let start = file.stream_position().map_err(unreadable)?;
