@@ -336,3 +336,25 @@ fn masters_and_tracks_without_end_are_read_soon() {
     let _ = read(&hostile);
     assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }
+
+#[test]
+fn ends_that_are_rounded_lose_nothing() {
+    let mut file = M4A.to_vec();
+    let patch = |file: &mut [u8], name: &[u8; 4], at: usize, number: u32| {
+        let start = file.windows(4).rposition(|found| found == name).unwrap() + at;
+        file[start..start + 4].copy_from_slice(&number.to_be_bytes());
+    };
+    // Milliseconds of the movie, and media time of two samples a unit.
+    patch(&mut file, b"mvhd", 16, 1_000);
+    patch(&mut file, b"mdhd", 16, 8_000);
+    patch(&mut file, b"mdhd", 20, 33 * 512);
+    patch(&mut file, b"stts", 8, 1);
+    patch(&mut file, b"stts", 12, 33);
+    patch(&mut file, b"stts", 16, 512);
+    patch(&mut file, b"elst", 16, 512);
+    // To the last of the samples, to the next millisecond, and to one that isn't there.
+    for (milliseconds, lost) in [(2_048, ""), (2_049, ""), (2_060, "192 samples are lost at 2.0 s, where it ends")] {
+        patch(&mut file, b"elst", 12, milliseconds);
+        assert_eq!(warned(&file), (32 * 1_024, lost.to_owned()), "{milliseconds}");
+    }
+}

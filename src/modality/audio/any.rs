@@ -99,6 +99,8 @@ pub(super) struct Any<'a> {
     found: u64,
     kept: u64,
     sound: Sound,
+    /// How far the rounding of times may have moved the end of the sound.
+    rounding: u64,
     trims: Trims,
     /// Packets of the track so far.
     count: u64,
@@ -154,8 +156,8 @@ impl<'a> Any<'a> {
     ) -> Result<Self> {
         let (mut edits, mut trims, mut patches) = (Vec::new(), Vec::new(), Vec::new());
         match kind {
-            Container::Mp4 => (edits, patches) = mp4::edits(&mut *input, part.end)?,
-            Container::Matroska => (trims, patches) = super::matroska::trims(&mut *input, part.end)?,
+            Container::Mp4 => (edits, patches) = mp4::edits(&mut *input, part.clone())?,
+            Container::Matroska => (trims, patches) = super::matroska::trims(&mut *input, part.clone())?,
             Container::Flac => match flac::end(&mut *input, part.clone())? {
                 flac::End::Whole(end) => part.end = end,
                 flac::End::Cut => return Err(damaged(name, "it ends inside a frame")),
@@ -184,6 +186,10 @@ impl<'a> Any<'a> {
                     return Err(damaged(name, format!("its edit list plays parts at other speeds; {CONVERT}")));
                 }
                 let rounding = edits.as_ref().map_or(0, |edits| edits.rounding(rate));
+                // Where packets' durations tell samples, the end is exact.
+                if any.track.header.frames.is_none_or(|told| told == 0) {
+                    any.rounding = edits.as_ref().map_or(0, |edits| rounding + edits.media_rounding(rate));
+                }
                 let ranges = edits.map(|edits| edits.samples(rate)).or(itunes.map(|range| vec![range]));
                 if let Some(mut ranges) = ranges {
                     // An edit's length is rounded to the units of the movie, and the durations of packets aren't.
@@ -265,6 +271,7 @@ impl<'a> Any<'a> {
             found: 0,
             kept: 0,
             sound: Sound::all(),
+            rounding: 0,
             trims: Trims::default(),
             count: 0,
             losses: Losses::default(),
@@ -426,7 +433,7 @@ impl<'a> Any<'a> {
             self.losses.close();
         }
         let missing = expected.saturating_sub(found);
-        if known && missing > self.slack() {
+        if known && missing > self.slack().max(self.rounding) {
             if self.lossless() {
                 let (found, expected) = (grouped(found), grouped(expected));
                 return Err(damaged(self.name, format!("it ends after {found} of {expected} samples")));
