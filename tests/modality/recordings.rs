@@ -42,6 +42,11 @@ fn warned(content: &[u8]) -> (usize, String) {
     (samples.len(), warnings.join("; "))
 }
 
+/// The number of samples that a warning says are lost.
+fn number(warning: &str) -> usize {
+    warning.split(" samples").next().unwrap().replace(',', "").trim_start_matches("about ").parse().unwrap()
+}
+
 fn refused(content: &[u8]) -> String {
     read(content).unwrap_err().to_string()
 }
@@ -160,6 +165,9 @@ fn what_is_lost_of_mpeg_audio_is_said() {
     assert!(lost > 0 && lost.is_multiple_of(576) && lost < 10 * 576, "{lost}");
     let before = read.iter().zip(&samples).take_while(|(a, b)| a == b).count();
     assert!(before > 10_000, "{before}");
+    let told = number(&warnings[0]);
+    // An estimate, of frames whose lengths differ by far.
+    assert!((lost / 2..=lost * 2).contains(&told), "{lost}: {warnings:?}");
     // Even of very little.
     assert!(warned(&MP3[..700]).0 > 0);
     let rest = [MP3, &[b'x'; 5_000]].concat();
@@ -195,7 +203,10 @@ fn frames_of_aac_are_counted() {
     assert_eq!(warned(&AAC[..12_334 + 2]), (32 * 1_024, "its last 2 bytes are no sound".to_owned()));
     let mut holed = AAC.to_vec();
     holed[6_000..7_000].fill(0);
-    assert!(warned(&holed).1.contains(" samples are lost at "));
+    let (len, warning) = warned(&holed);
+    let lost = 33 * 1_024 - len;
+    assert!(warning.contains(" samples are lost at "));
+    assert!(number(&warning).abs_diff(lost) <= 1_024, "{lost}: {warning}");
 }
 
 #[test]
@@ -238,6 +249,11 @@ fn edit_lists_say_what_is_sound() {
     // Times in the movie's units, which are 16,000 a second here, and in the media's.
     assert!(whole(&edited(16_000, 1_024)) == samples[..16_000]);
     assert!(whole(&edited(160, 2_000)) == samples[976..1_136]);
+    // What is damaged behind the sound isn't looked at.
+    let mut behind = edited(160, 2_000);
+    let movie = behind.windows(4).rposition(|name| name == b"moov").unwrap() - 4;
+    behind[movie - 4_000..movie].fill(0xff);
+    assert!(whole(&behind) == samples[976..1_136]);
     // To the end, of a file whose length wasn't known; and no further than the durations of its packets.
     assert!(whole(&edited(0, 1_024)) == samples);
     assert!(whole(&edited(32_003, 1_024)) == samples);
@@ -287,4 +303,58 @@ fn what_is_lost_of_vorbis_is_said() {
     holed[OGG.len() - 50] ^= 1;
     let (len, warning) = warned(&holed);
     assert!(len > 15_000 && len < 16_000 && warning.contains("is cut at 1.0 s"), "{len}, {warning}");
+}
+
+#[test]
+fn what_is_no_sound_in_front_is_said() {
+    let (front, _) = tags();
+    let mut damaged = MP3.to_vec();
+    damaged[..6_000].fill(0x55);
+    let (len, warning) = warned(&[&front, &damaged[..]].concat());
+    assert!(len > 0 && len < MP3_LEN, "{len}");
+    let told = warning.strip_prefix("its first ").and_then(|rest| rest.split_once(" bytes are no sound"));
+    let told: usize = told.unwrap_or_else(|| panic!("{warning}")).0.replace(',', "").parse().unwrap();
+    assert!((6_000..7_500).contains(&told), "{warning}");
+    // A tag that claims more than there is hides nothing that follows.
+    let lie = b"ID3\x04\0\0\x7f\x7f\x7f\x7f";
+    let (len, warning) = warned(&[MP3, lie, MP3].concat());
+    assert!(len >= 2 * MP3_LEN && warning.contains("lost"), "{len}, {warning}");
+}
+
+#[test]
+fn masters_and_tracks_without_end_are_read_soon() {
+    let segment = WEBM.windows(4).position(|id| id == [0x18, 0x53, 0x80, 0x67]).unwrap();
+    let header = [&WEBM[..segment], &[0x18, 0x53, 0x80, 0x67, 0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]].concat();
+    let cluster = [0x1f, 0x43, 0xb6, 0x75, 0x01, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+    let start = std::time::Instant::now();
+    for element in [&cluster[..], &[0xae, 0x80]] {
+        let hostile = [&header[..], &element.repeat((4 << 20) / element.len())].concat();
+        assert!(read(&hostile).is_err());
+    }
+    // All of a file behind them, with as many patches looked at for each read of it.
+    let hostile = [&WEBM[..], &cluster.repeat((4 << 20) / cluster.len())].concat();
+    let _ = read(&hostile);
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+}
+
+#[test]
+fn ends_that_are_rounded_lose_nothing() {
+    let mut file = M4A.to_vec();
+    let patch = |file: &mut [u8], name: &[u8; 4], at: usize, number: u32| {
+        let start = file.windows(4).rposition(|found| found == name).unwrap() + at;
+        file[start..start + 4].copy_from_slice(&number.to_be_bytes());
+    };
+    // Milliseconds of the movie, and media time of two samples a unit.
+    patch(&mut file, b"mvhd", 16, 1_000);
+    patch(&mut file, b"mdhd", 16, 8_000);
+    patch(&mut file, b"mdhd", 20, 33 * 512);
+    patch(&mut file, b"stts", 8, 1);
+    patch(&mut file, b"stts", 12, 33);
+    patch(&mut file, b"stts", 16, 512);
+    patch(&mut file, b"elst", 16, 512);
+    // To the last of the samples, to the next millisecond, and to one that isn't there.
+    for (milliseconds, lost) in [(2_048, ""), (2_049, ""), (2_060, "192 samples are lost at 2.0 s, where it ends")] {
+        patch(&mut file, b"elst", 12, milliseconds);
+        assert_eq!(warned(&file), (32 * 1_024, lost.to_owned()), "{milliseconds}");
+    }
 }

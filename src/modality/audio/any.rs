@@ -99,6 +99,8 @@ pub(super) struct Any<'a> {
     found: u64,
     kept: u64,
     sound: Sound,
+    /// How far the rounding of times may have moved the end of the sound.
+    rounding: u64,
     trims: Trims,
     /// Packets of the track so far.
     count: u64,
@@ -154,8 +156,8 @@ impl<'a> Any<'a> {
     ) -> Result<Self> {
         let (mut edits, mut trims, mut patches) = (Vec::new(), Vec::new(), Vec::new());
         match kind {
-            Container::Mp4 => (edits, patches) = mp4::edits(&mut *input, part.end)?,
-            Container::Matroska => (trims, patches) = super::matroska::trims(&mut *input, part.end)?,
+            Container::Mp4 => (edits, patches) = mp4::edits(&mut *input, part.clone())?,
+            Container::Matroska => (trims, patches) = super::matroska::trims(&mut *input, part.clone())?,
             Container::Flac => match flac::end(&mut *input, part.clone())? {
                 flac::End::Whole(end) => part.end = end,
                 flac::End::Cut => return Err(damaged(name, "it ends inside a frame")),
@@ -184,6 +186,10 @@ impl<'a> Any<'a> {
                     return Err(damaged(name, format!("its edit list plays parts at other speeds; {CONVERT}")));
                 }
                 let rounding = edits.as_ref().map_or(0, |edits| edits.rounding(rate));
+                // Where packets' durations tell samples, the end is exact.
+                if any.track.header.frames.is_none_or(|told| told == 0) {
+                    any.rounding = edits.as_ref().map_or(0, |edits| rounding + edits.media_rounding(rate));
+                }
                 let ranges = edits.map(|edits| edits.samples(rate)).or(itunes.map(|range| vec![range]));
                 if let Some(mut ranges) = ranges {
                     // An edit's length is rounded to the units of the movie, and the durations of packets aren't.
@@ -209,9 +215,10 @@ impl<'a> Any<'a> {
                 }
             }
             Container::Other if delay != (0, 0) => {
-                let end = any.track.header.frames.map_or(u64::MAX, |frames| delay.0 + frames);
+                let end = any.track.header.frames.map_or(u64::MAX, |frames| delay.0.saturating_add(frames));
                 any.sound = Sound::part(delay.0..end);
-                any.track.header.frames = any.track.header.frames.map(|frames| frames + delay.0 + delay.1);
+                let both = delay.0 + delay.1;
+                any.track.header.frames = any.track.header.frames.map(|frames| frames.saturating_add(both));
             }
             // The last packet of this codec says itself how much of it there is, and writers count whole packets.
             Container::Other if any.track.codec == codec::CODEC_ID_ALAC => any.track.header.frames = None,
@@ -233,15 +240,23 @@ impl<'a> Any<'a> {
             return Err(damaged(name, if free.is_empty() { "it holds no whole frame of sound" } else { &free }));
         };
         let track = Track::of_frames(&first, name)?;
+        let mut strange = first.strange();
         let mut any = Any::new(Packets::Frames(Box::new(frames)), track, name);
         if let Some(info) = Info::read(&first.bytes, &first.header) {
             any.inform(&info, &first.header, left);
             // It holds no sound, but a decoder would make silence of it.
             let Packets::Frames(frames) = &mut any.packets else { return Ok(any) };
             match frames.next()? {
-                Some(next) => first = next,
+                Some(next) => {
+                    strange += next.strange();
+                    first = next;
+                }
                 None => return Ok(any),
             }
+        }
+        // How much sound these were isn't known before a frame was seen.
+        if strange > 0 {
+            any.warnings.push(format!("its first {} bytes are no sound", grouped(strange)));
         }
         first.skipped = 0;
         any.first = Some(first);
@@ -256,6 +271,7 @@ impl<'a> Any<'a> {
             found: 0,
             kept: 0,
             sound: Sound::all(),
+            rounding: 0,
             trims: Trims::default(),
             count: 0,
             losses: Losses::default(),
@@ -345,7 +361,7 @@ impl<'a> Any<'a> {
 
     /// The packet of a frame.
     fn packet(&mut self, frame: Frame) -> Result<Packet> {
-        let Frame { header, bytes, skipped } = frame;
+        let Frame { header, bytes, skipped, zeros } = frame;
         // As many frames of the average length as fit into what was skipped are lost.
         let (length, samples) = self.framed;
         if skipped > 0 && length > 0 {
@@ -355,7 +371,7 @@ impl<'a> Any<'a> {
         let same = (Some(header.rate), Some(usize::from(header.channels)));
         if (self.track.header.rate, self.track.header.channels) != same || header.codec != self.track.codec {
             let frames = self.track.header.frames;
-            self.track = Track::of_frames(&Frame { header, bytes: bytes.clone(), skipped }, self.name)?;
+            self.track = Track::of_frames(&Frame { header, bytes: bytes.clone(), skipped, zeros }, self.name)?;
             self.track.header.frames = frames;
         }
         if header.codec == codec::CODEC_ID_AAC
@@ -404,7 +420,7 @@ impl<'a> Any<'a> {
         let told = self.track.header.frames.unwrap_or(u64::MAX);
         let (expected, found) = match self.clock {
             Some(clock) => (told, clock.max(0).unsigned_abs()),
-            None => (told.min(self.sound.end()), self.found + self.losses.total()),
+            None => (told.min(self.sound.end()), self.found.saturating_add(self.losses.total())),
         };
         let known = expected != u64::MAX;
         if self.cut && self.lossless() {
@@ -417,7 +433,7 @@ impl<'a> Any<'a> {
             self.losses.close();
         }
         let missing = expected.saturating_sub(found);
-        if known && missing > self.slack() {
+        if known && missing > self.slack().max(self.rounding) {
             if self.lossless() {
                 let (found, expected) = (grouped(found), grouped(expected));
                 return Err(damaged(self.name, format!("it ends after {found} of {expected} samples")));
@@ -549,6 +565,10 @@ impl Source for Any<'_> {
 
     fn read(&mut self, block: &mut Block) -> Result<bool> {
         loop {
+            // Nothing behind the sound is decoded.
+            if self.found >= self.sound.end() {
+                return self.end();
+            }
             let Some(packet) = self.next()? else { return self.end() };
             self.count += 1;
             self.check_time(&packet)?;

@@ -37,6 +37,15 @@ pub(super) struct Frame {
     pub bytes: Vec<u8>,
     /// Bytes before it that belong to no frame and no tag.
     pub skipped: u64,
+    /// Whether these are zeros, as some encoders begin with.
+    pub zeros: bool,
+}
+
+impl Frame {
+    /// Bytes before it that were something once.
+    pub fn strange(&self) -> u64 {
+        if self.zeros { 0 } else { self.skipped }
+    }
 }
 
 /// Bytes that are read at once.
@@ -92,20 +101,20 @@ impl<'a> Frames<'a> {
     /// A header right behind a frame of its kind is a frame's. Anywhere else, where eleven bits of synchronization may
     /// be chance, another header or the end has to follow the frame.
     pub fn next(&mut self) -> Result<Option<Frame>> {
-        let (parse, mut skipped) = (self.parse, 0);
+        let (parse, mut skipped, mut zeros) = (self.parse, 0, true);
         loop {
             let head = self.peek(tags::HEAD)?;
             if head.is_empty() {
                 self.rest = skipped;
                 return Ok(None);
             }
-            if skipped == 0
-                && let Some(len) = tags::at(head)
-            {
+            let (tag, header) = (tags::at(head), parse(head));
+            // One that claims more than there is would hide all that follows.
+            if let Some(len) = tag.filter(|&len| skipped == 0 && len <= self.left()) {
                 self.skip(len)?;
                 continue;
             }
-            if let Some(header) = parse(head) {
+            if let Some(header) = header {
                 let expected = skipped == 0 && self.last.is_some_and(|last| header.follows(&last));
                 let whole = header.len as u64 <= self.left();
                 if expected && !whole {
@@ -121,12 +130,14 @@ impl<'a> Frames<'a> {
                     }
                     self.skip(header.len as u64)?;
                     self.last = Some(header);
-                    return Ok(Some(Frame { header, bytes, skipped }));
+                    return Ok(Some(Frame { header, bytes, skipped, zeros }));
                 }
             }
             // All headers begin with 0xff.
             let rest = self.window.get(self.used + 1..).unwrap_or_default();
             let step = 1 + rest.iter().position(|&byte| byte == 0xff).unwrap_or(rest.len()) as u64;
+            let skips = self.window.get(self.used..).unwrap_or_default();
+            zeros &= skips.iter().take(step as usize).all(|&byte| byte == 0);
             self.skip(step)?;
             skipped += step;
         }

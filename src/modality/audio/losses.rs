@@ -22,13 +22,13 @@ impl Losses {
         if frames == 0 {
             return;
         }
-        self.total += frames;
+        self.total = self.total.saturating_add(frames);
         if self.last != Some(at) {
             self.places += 1;
             self.last = Some(at);
         }
         match &mut self.first {
-            Some((place, first)) if *place == at => *first += frames,
+            Some((place, first)) if *place == at => *first = first.saturating_add(frames),
             Some(_) => {}
             first @ None => *first = Some((at, frames)),
         }

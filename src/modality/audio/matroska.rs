@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
 
 use super::super::{Input, unreadable};
 use super::any::Patch;
@@ -35,22 +36,28 @@ const BLOCK: u64 = 0xa1;
 const DISCARD_PADDING: u64 = 0x75a2;
 /// More places than this have no padding that an encoder wrote.
 const PLACES: usize = 1 << 16;
+/// More tracks than this, or masters that the file ends inside, are nobody's.
+const TRACKS_MOST: usize = 256;
+const PATCHES: usize = 64;
 
-/// The trims of all tracks of a file of `len` bytes, and the lengths of the masters that it ends inside. What is damaged
+/// The trims of all tracks of a file in a part of the input, and the lengths of the masters that it ends inside. What is damaged
 /// ends them.
-pub(super) fn trims(input: &mut dyn Input, file_len: u64) -> Result<(Vec<Trims>, Vec<Patch>)> {
-    input.seek(SeekFrom::Start(0)).map_err(unreadable)?;
+pub(super) fn trims(input: &mut dyn Input, part: Range<u64>) -> Result<(Vec<Trims>, Vec<Patch>)> {
+    input.seek(SeekFrom::Start(part.start)).map_err(unreadable)?;
     let mut file = BufReader::new(input);
     let (mut tracks, mut patches): (Vec<Trims>, Vec<Patch>) = (Vec::new(), Vec::new());
     let mut seek_heads: Vec<Patch> = Vec::new();
     // The track and the packets of the block that padding would belong to.
     let mut block: Option<(u64, u64)> = None;
-    while let Some((id, len, width)) = element(&mut file) {
+    while tracks.len() < TRACKS_MOST
+        && patches.len() < PATCHES
+        && let Some((id, len, width)) = element(&mut file)
+    {
         match id {
             SEGMENT | CLUSTER => {
                 let start = file.stream_position().map_err(unreadable)?;
                 let unknown = len == (1 << (7 * width)) - 1;
-                if let Some(there) = file_len.checked_sub(start).filter(|&there| len > there && !unknown) {
+                if let Some(there) = part.end.checked_sub(start).filter(|&there| len > there && !unknown) {
                     patches.push((start - width, sized(there, width)));
                 }
             }

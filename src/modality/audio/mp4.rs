@@ -36,6 +36,11 @@ impl Edits {
         self.ranges.iter().map(|range| scale(range.start)..scale(range.end)).collect()
     }
 
+    /// How far the rounding of media time may move an end, in samples at a rate; not at all where its units are samples.
+    pub fn media_rounding(&self, rate: u32) -> u64 {
+        if self.timescale == rate { 0 } else { rate.div_ceil(self.timescale.max(1)).into() }
+    }
+
     /// How far the rounding of an edit's length may move its end, in samples at a rate.
     pub fn rounding(&self, rate: u32) -> u64 {
         rate.div_ceil(self.movie.max(1)).into()
@@ -91,9 +96,9 @@ fn find(boxes: &[Box], name: &[u8; 4]) -> Option<Range<u64>> {
     boxes.iter().find(|found| found.name == *name).map(|found| found.content.clone())
 }
 
-/// The edits of all tracks of a file of `len` bytes, and the length of the media in it where it ends inside them.
-pub(super) fn edits(input: &mut dyn Input, len: u64) -> Result<(Vec<Edits>, Vec<Patch>)> {
-    let top = boxes(input, 0..len)?;
+/// The edits of all tracks of a file in a part of the input, and the length of the media in it where it ends inside them.
+pub(super) fn edits(input: &mut dyn Input, part: Range<u64>) -> Result<(Vec<Edits>, Vec<Patch>)> {
+    let top = boxes(input, part)?;
     let media = top.iter().filter(|found| found.name == *b"mdat");
     let patches = media.filter_map(|found| found.cut.clone()).collect();
     let Some(movie) = find(&top, b"moov") else { return Ok((Vec::new(), patches)) };
