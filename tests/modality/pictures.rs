@@ -121,6 +121,37 @@ fn a_cut_jpeg_is_read_as_far_as_it_goes() {
     assert!(error.contains("a JPEG image") && error.contains("ends before"), "{error}");
 }
 
+/// A stretch of a scan becomes zeros: its codes then end too early or too late, or lie behind the last coefficient.
+#[test]
+fn a_jpeg_that_is_damaged_in_the_middle_is_not_taken_for_whole() {
+    let (width, height) = (80, 100);
+    let layout = ImageLayout { width, height, scan: Scan::Raster, ..ImageLayout::default() };
+    let mut jpeg = Vec::new();
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 90).encode_image(&noisy(80, 100)).unwrap();
+    let scan = jpeg.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap() + 14;
+    for tenth in 1..9 {
+        let mut damaged = jpeg.clone();
+        let at = scan + (jpeg.len() - scan) * tenth / 10;
+        damaged[at..at + 200].fill(0);
+        if let Ok((_, warnings)) = warned(&layout, &damaged) {
+            assert!(lost(&warnings, height) < height, "{tenth} tenths: {warnings:?}");
+        }
+        // Bytes behind the last unit that no code explains.
+        let behind = [&jpeg[..jpeg.len() - 2], &[0x12, 0x34], &jpeg[jpeg.len() - 2..]].concat();
+        let error = image(layout.clone()).encode(&behind).unwrap_err().to_string();
+        assert!(error.contains("damaged"), "{error}");
+    }
+    // Filling is none.
+    let filled = [&jpeg[..jpeg.len() - 2], &[0, 0, 0], &jpeg[jpeg.len() - 2..]].concat();
+    assert_eq!(warned(&layout, &filled).unwrap().1, [""; 0]);
+    // A second frame component without a scan: the first scan is said to be of one component.
+    let mut alone = jpeg[..jpeg.len() - 2].to_vec();
+    let head = scan - 14;
+    alone.splice(head..scan, [0xff, 0xda, 0, 8, 1, alone[head + 5], 0, 0, 63, 0]);
+    alone.extend([0xff, 0xd9]);
+    assert!(image(layout).encode(&alone).is_err());
+}
+
 const WEBP: &str = "UklGRvACAABXRUJQVlA4IOQCAACQDgCdASowAEAAPsFQnUunpSKhtVgN+PAYCWwArlAYQJ+u04iLJ+w+8WrMCHe6efHsT/istiIPyFFZU9T3\
     pP57/8cCxbGsifbpgou60IOu69dNt9Y07nWhAQ7Zl2NkDzXVkFM7nOVyh5sM9DKTCRiDvqMZqMm6OBaYgu6ggAD+7Urua0BJ1gEPyt3C6Ld9\
     SAXRbGSoOh2u7MMGId5vbeG7nF/y9uu3kh74BAfHXOYM2EmtTd/9ukH9QCL/GXd/qNI36E+KUVOz3CQ2eWt93TRmXH81EUxRwtxEIXHmpIgQ\
