@@ -209,7 +209,7 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     /// Goes over the scan that begins at a place. Gives where it ends; where it ends early, the completed scan and the
-    /// first row that is not whole. Nothing where it can't be completed.
+    /// first row that is not whole. Nothing where a table of codes is not there.
     fn count(&self, file: &[u8], start: usize) -> Option<(usize, Vec<u8>, Option<u32>)> {
         let most = |side: fn(&Component) -> usize| self.frame.components.iter().map(side).max().unwrap_or(1);
         let (h, v) = (most(|component| component.h), most(|component| component.v));
@@ -232,8 +232,11 @@ impl Scan<'_> {
         let units = across * down;
         let mut bits = Bits { bytes: &file[start..], at: 0, held: 0, count: 0 };
         let lost = |(have, end): (usize, Bits<'_>)| {
-            let completed = self.completed(&file[start..], end, have, units, &blocks)?;
-            Some((0, completed, Some(self.row(have, across, rows))))
+            // Tables made for the picture may have no code for what doesn't change: then nothing is used.
+            Some(match self.completed(&file[start..], end, have, units, &blocks) {
+                Some(completed) => (0, completed, Some(self.row(have, across, rows))),
+                None => (0, Vec::new(), Some(0)),
+            })
         };
         // The units that are whole, and those up to the last restart: what is damaged shows at the next one.
         let mut whole = (0, bits);
