@@ -221,6 +221,12 @@ fn lines_of_values_are_read_below_their_names() {
         assert_eq!(texts(column(&utf16(&format!("\u{feff}{file}"), u16::to_be_bytes), "")), expected, "{name}");
         assert_eq!(texts(column(format!("# a comment\n\n{file}").as_bytes(), "")), expected, "{name}");
     }
+    for file in
+        ["#id,text\n1,one\n2,two\n", "# of a tool\n\n# id,text\n1,one\n2,two", "#text\none\ntwo", "#a\ntext\none\ntwo"]
+    {
+        assert_eq!(texts(column(file.as_bytes(), "")), ["one", "two"], "{file}");
+    }
+    assert_eq!(column(b"#id,text\n1,one\n", "").records, named(&[("line 2", b"one")]));
     assert_eq!(texts(column(b"text,n\ncaf\xe9,1\n", "latin1")), ["café"]);
     assert_eq!(texts(column("\u{feff} text ,n\né,1\n".as_bytes(), "")), ["é"]);
     let told = column(b"id,text\n1,one\n2\n3,,x\n4,\n5,\xff\n6,last", "");

@@ -230,3 +230,45 @@ fn tiff_files_by_hand() {
         assert_eq!(pixels(Channels::Gray, &tiff(big, &alpha, &strip)).unwrap(), on_white);
     }
 }
+
+/// All tiles lie at one place, and nothing says how long they are: each would be read to the end of the file.
+#[test]
+fn tiles_at_one_place_are_not_read_again_and_again() {
+    let side = 2048_u32;
+    let tile = crate::file(image::GrayImage::new(1, 1), ImageFormat::Jpeg);
+    let entry = |tag: u16, kind: u16, count: u32, value: u32| {
+        [&tag.to_le_bytes()[..], &kind.to_le_bytes(), &count.to_le_bytes(), &value.to_le_bytes()].concat()
+    };
+    let file = |width: u32, compression: u32, tables: u32| {
+        let entries = [
+            entry(256, 4, 1, width),
+            entry(257, 4, 1, side),
+            entry(258, 3, 1, 8),
+            entry(259, 3, 1, compression),
+            entry(262, 3, 1, 1),
+            entry(322, 3, 1, 1),
+            entry(323, 3, 1, 1),
+            // A byte each.
+            entry(324, 1, width * side, 1024),
+            entry(347, 7, tables, 256),
+        ];
+        let mut file = [b"II*\0\x08\0\0\0\x09\0".to_vec(), entries.concat()].concat();
+        file.resize(240, 0);
+        file.extend(&tile);
+        file.resize(1024, 0);
+        file.resize(1024 + (width * side) as usize, 240);
+        file
+    };
+    let begin = std::time::Instant::now();
+    for (width, compression, tables, reason) in [
+        (side, 7, 1000, "at the same place"),
+        (side, 50_000, 4, "TIFF"),
+        (side + 1, 1, 4, "absurdly many"),
+        (side, 7, 100_000, "tables for JPEG"),
+        (side, 7, 3 << 20, "absurdly long"),
+    ] {
+        let error = pixels(Channels::Gray, &file(width, compression, tables)).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+    assert!(begin.elapsed().as_secs() < 20, "{:?}", begin.elapsed());
+}

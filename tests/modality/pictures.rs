@@ -121,6 +121,72 @@ fn a_cut_jpeg_is_read_as_far_as_it_goes() {
     assert!(error.contains("a JPEG image") && error.contains("ends before"), "{error}");
 }
 
+/// A stretch of a scan becomes zeros: its codes then end too early or too late, or lie behind the last coefficient.
+#[test]
+fn a_jpeg_that_is_damaged_in_the_middle_is_not_taken_for_whole() {
+    let (width, height) = (80, 100);
+    let layout = ImageLayout { width, height, scan: Scan::Raster, ..ImageLayout::default() };
+    let mut jpeg = Vec::new();
+    image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 90).encode_image(&noisy(80, 100)).unwrap();
+    let scan = jpeg.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap() + 14;
+    for tenth in 1..9 {
+        let mut damaged = jpeg.clone();
+        let at = scan + (jpeg.len() - scan) * tenth / 10;
+        damaged[at..at + 200].fill(0);
+        if let Ok((_, warnings)) = warned(&layout, &damaged) {
+            assert!(lost(&warnings, height) < height, "{tenth} tenths: {warnings:?}");
+        }
+        // Bytes behind the last unit that no code explains.
+        let behind = [&jpeg[..jpeg.len() - 2], &[0x12, 0x34], &jpeg[jpeg.len() - 2..]].concat();
+        let error = image(layout.clone()).encode(&behind).unwrap_err().to_string();
+        assert!(error.contains("damaged"), "{error}");
+    }
+    // Filling is none.
+    let filled = [&jpeg[..jpeg.len() - 2], &[0, 0, 0], &jpeg[jpeg.len() - 2..]].concat();
+    assert_eq!(warned(&layout, &filled).unwrap().1, [""; 0]);
+    // A second frame component without a scan: the first scan is said to be of one component.
+    let mut alone = jpeg[..jpeg.len() - 2].to_vec();
+    let head = scan - 14;
+    alone.splice(head..scan, [0xff, 0xda, 0, 8, 1, alone[head + 5], 0, 0, 63, 0]);
+    alone.extend([0xff, 0xd9]);
+    assert!(image(layout).encode(&alone).is_err());
+}
+
+const PROGRESSIVE: &str = "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAA0JCgsKCA0LCgsODg0PEyAVExISEyccHhcgLikxMC4pLSwzOko+MzZGNywtQFdBRkxOUlNSMj5aYV\
+    pQYEpRUk//2wBDAQ4ODhMREyYVFSZPNS01T09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT09PT0//wgARCAAY\
+    ACgDASIAAhEBAxEB/8QAFwABAQEBAAAAAAAAAAAAAAAAAAMEBf/EABYBAQEBAAAAAAAAAAAAAAAAAAIEBv/aAAwDAQACEAMQAAAB4FNNQMtdNX\
+    TmbSqlUizlKDqsFV//xAAXEAADAQAAAAAAAAAAAAAAAAAAAQIS/9oACAEBAAEFAsikUmTJkUikUmTIpFIpMn//xAAXEQEBAQEAAAAAAAAAAAAA\
+    AAACAAED/9oACAEDAQE/AR1h1j1gtgtse3//xAAZEQACAwEAAAAAAAAAAAAAAAAAAQIQERL/2gAIAQIBAT8BUhSOjTa//8QAFBABAAAAAAAAAA\
+    AAAAAAAAAAMP/aAAgBAQAGPwJ//8QAGBAAAwEBAAAAAAAAAAAAAAAAAAEhEDH/2gAIAQEAAT8hWzUCsW1iKzrViI//2gAMAwEAAgADAAAAECIz\
+    /wD4L//EABgRAQADAQAAAAAAAAAAAAAAAAABECER/9oACAEDAQE/ENGCF0UIj//EABgRAQEBAQEAAAAAAAAAAAAAAAEAERAh/9oACAECAQE/EO\
+    KbPYWMLclW/8QAGRAAAwEBAQAAAAAAAAAAAAAAAREhAEEx/9oACAEBAAE/EEEBa8GgSqc8JnAVSc0grUM5mOTIGaRDuEgB3V8yAZmgxMgib//Z";
+
+/// A progressive JPEG of 40 x 24 pixels by Pillow 13.0.0, of which a part is there, with a mark of its end behind it.
+#[test]
+fn a_progressive_jpeg_that_lacks_scans_is_not_taken_for_whole() {
+    let layout = ImageLayout { width: 40, height: 24, scan: Scan::Raster, ..ImageLayout::default() };
+    let jpeg = base64::engine::general_purpose::STANDARD.decode(PROGRESSIVE).unwrap();
+    let (whole, none) = warned(&layout, &jpeg).unwrap();
+    assert_eq!(none, [""; 0]);
+    let scans: Vec<_> = (0..jpeg.len() - 1).filter(|&at| jpeg[at..at + 2] == [0xff, 0xda]).collect();
+    assert_eq!(scans.len(), 10);
+    // Inside of every scan but the last: that one is found by its end alone.
+    for (number, &scan) in (1..10).zip(&scans) {
+        let codes = scan + 2 + usize::from(jpeg[scan + 3]);
+        let marker = |pair: &[u8]| pair[0] == 0xff && pair[1] != 0;
+        let len = jpeg[codes..].windows(2).position(marker).unwrap();
+        let cut = [&jpeg[..codes + len / 2], &[0xff, 0xd9]].concat();
+        match warned(&layout, &cut) {
+            Ok((bytes, warnings)) if number > 1 => {
+                assert!(warnings[0].contains(&format!("before scan {number} does")), "{number}: {warnings:?}");
+                assert_ne!(bytes, whole);
+            }
+            Ok((_, warnings)) => assert!(lost(&warnings, 24) < 24, "{warnings:?}"),
+            Err(error) => assert!(number == 1, "{number}: {error}"),
+        }
+    }
+}
+
 const WEBP: &str = "UklGRvACAABXRUJQVlA4IOQCAACQDgCdASowAEAAPsFQnUunpSKhtVgN+PAYCWwArlAYQJ+u04iLJ+w+8WrMCHe6efHsT/istiIPyFFZU9T3\
     pP57/8cCxbGsifbpgou60IOu69dNt9Y07nWhAQ7Zl2NkDzXVkFM7nOVyh5sM9DKTCRiDvqMZqMm6OBaYgu6ggAD+7Urua0BJ1gEPyt3C6Ld9\
     SAXRbGSoOh2u7MMGId5vbeG7nF/y9uu3kh74BAfHXOYM2EmtTd/9ukH9QCL/GXd/qNI36E+KUVOz3CQ2eWt93TRmXH81EUxRwtxEIXHmpIgQ\

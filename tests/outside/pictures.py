@@ -352,9 +352,13 @@ def tiffs():
             if mode != "1" and compression in ("tiff_lzw", "tiff_adobe_deflate", "zstd", "lzma"):
                 saved(f"pillow-{mode}-{compression}-differences.tif", picture, "TIFF", compression=compression, tiffinfo={317: 2})
     for quality in (50, 95):
-        for subsampling in (0, 1, 2):
-            picture = Image.fromarray(scene(64, 48, 3))
-            saved(f"ycbcr-jpeg-{quality}-{subsampling}.tif", picture.convert("YCbCr"), "TIFF", (8, 1.0), compression="jpeg", quality=quality)
+        for subsampling, pixels in enumerate(([1, 1], [2, 1], [2, 2])):
+            # Pillow subsamples in JPEG files alone, so one is made the only strip.
+            stream = io.BytesIO()
+            Image.fromarray(scene(64, 48, 3)).save(stream, "JPEG", quality=quality, subsampling=subsampling)
+            tags = {256: 64, 257: 48, 258: [8] * 3, 259: 7, 262: 6, 277: 3, 278: 48, 530: pixels}
+            content = tiff(tags, [stream.getvalue()])
+            case(f"ycbcr-jpeg-{quality}-{subsampling}.tif", content, pillow(content), (16, 0.5) if subsampling else (8, 1.0))
     for options in (0, 1, 4, 5):
         saved(f"group3-{options}.tif", Image.fromarray(scene(64, 48, 1)[..., 0]).convert("1"), "TIFF", compression="group3", tiffinfo={292: options})
 

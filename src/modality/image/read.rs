@@ -130,7 +130,8 @@ fn read_jpeg(name: &str, input: &mut dyn Input, limits: &Limits) -> Result<Decod
     let height = picture.height();
     let warnings = match lack {
         Lack::Nothing => Vec::new(),
-        Lack::Rows(0) => return Err(ends()),
+        Lack::Rows(0) if outline.cut => return Err(ends()),
+        Lack::Rows(0) => return Err(content::damaged(name, "its codes are damaged before a row is whole")),
         Lack::Rows(row) => {
             lose(&mut picture, row);
             vec![lost_rows(row, height)]

@@ -55,6 +55,11 @@ pub(super) fn expand(walk: &mut Walk<'_>, front: &[u8], reader: impl Read, table
     told.tell(walk, table.place, "line")
 }
 
+/// Whether the first line names a column.
+pub(super) fn names_column(front: &[u8], key: &str) -> bool {
+    DELIMITERS.iter().any(|&delimiter| names(front, delimiter).iter().any(|name| name == key))
+}
+
 /// The names of the first line, if it is divided by this.
 fn names(front: &[u8], delimiter: u8) -> Vec<String> {
     let mut reader = ReaderBuilder::new().delimiter(delimiter).has_headers(false).flexible(true).from_reader(front);

@@ -33,8 +33,19 @@ pub(super) fn expand(walk: &mut Walk<'_>, mut source: Source<'_>, place: &Place)
     let mut front = vec![0; FRONT];
     let len = read_some(&mut decoded, &mut front)?;
     front.truncate(len);
-    let (start, lines) = skip_comments(&front);
+    let (mut start, mut lines) = skip_comments(&front);
     let first = front.get(start).copied();
+    if !matches!(first, Some(b'{' | b'[')) && !csv::names_column(&front[start..], &key) {
+        // The first name may begin with `#`, or follow it.
+        let comments = front[..start].split_inclusive(|&byte| byte == b'\n').enumerate();
+        let last = comments.filter(|(_, line)| line.trim_ascii().starts_with(b"#")).last();
+        let header = last.and_then(|(number, line)| {
+            let hash = line.as_ptr().addr() - front.as_ptr().addr() + line.len() - line.trim_ascii_start().len();
+            let names = [hash, hash + 1].into_iter().find(|&names| csv::names_column(&front[names..], &key));
+            names.map(|names| (names, number as u64))
+        });
+        (start, lines) = header.unwrap_or((start, lines));
+    }
     let mut reader = BufReader::with_capacity(1 << 16, Cursor::new(&front[start..]).chain(decoded));
     let table = Table { key: &key, place, lines };
     match first {

@@ -58,6 +58,8 @@ pub(in super::super) fn complete(file: &[u8]) -> Option<(Vec<u8>, Lack)> {
     let mut scans = 0;
     // Bits of each coefficient that are still to come, for each component.
     let mut open = [[u8::MAX; 64]; 4];
+    // Where the last scan begins, if it is one that is found by its end alone.
+    let mut unsure = None;
     let mut at = 2;
     let done = |end: usize, lack| Some(([&file[..end], &[0xff, 0xd9]].concat(), lack));
     loop {
@@ -69,7 +71,15 @@ pub(in super::super) fn complete(file: &[u8]) -> Option<(Vec<u8>, Lack)> {
             return if scans > 0 { done(begin, lacking(&frame, &open, scans)) } else { None };
         };
         if marker == 0xd9 {
-            return Some((Vec::new(), Lack::Nothing));
+            return match lacking(&frame, &open, scans) {
+                // Where more were to come, the last one may be cut.
+                Lack::Scans(next) => match unsure {
+                    Some(start) => done(start, Lack::Scans(next - 1)),
+                    None => done(begin, Lack::Scans(next)),
+                },
+                Lack::Rows(row) => done(begin, Lack::Rows(row)),
+                Lack::Nothing => Some((Vec::new(), Lack::Nothing)),
+            };
         }
         let len = file.get(at + 2..at + 4).map(|len| usize::from(u16::from_be_bytes([len[0], len[1]])));
         let Some(segment) = len.and_then(|len| file.get(at + 4..at + 2 + len)) else {
@@ -108,8 +118,11 @@ pub(in super::super) fn complete(file: &[u8]) -> Option<(Vec<u8>, Lack)> {
                 let mut components = Vec::new();
                 for chosen in chosen.chunks_exact(2) {
                     let (i, known) = frame.components.iter().enumerate().find(|(_, c)| c.id == chosen[0])?;
-                    let bits = if frame.progressive { approximation & 15 } else { 0 };
-                    open[i].get_mut(first.into()..=last.into())?.fill(bits);
+                    if frame.progressive {
+                        open[i].get_mut(first.into()..=last.into())?.fill(approximation & 15);
+                    } else {
+                        open[i].fill(0);
+                    }
                     components.push(Component {
                         dc: (chosen[1] >> 4 & 3).into(),
                         ac: (chosen[1] & 3).into(),
@@ -127,7 +140,9 @@ pub(in super::super) fn complete(file: &[u8]) -> Option<(Vec<u8>, Lack)> {
                         return Some(([&file[..at], &whole, &[0xff, 0xd9]].concat(), Lack::Rows(row)));
                     }
                     at = end;
+                    unsure = None;
                 } else {
+                    unsure = Some(begin);
                     let Some(end) = next_marker(file, at) else { return done(begin, Lack::Scans(scans)) };
                     at = end;
                 }
@@ -140,7 +155,12 @@ pub(in super::super) fn complete(file: &[u8]) -> Option<(Vec<u8>, Lack)> {
 /// What a picture lacks that ends behind so many scans.
 fn lacking(frame: &Frame, open: &[[u8; 64]; 4], scans: usize) -> Lack {
     let whole = open.iter().take(frame.components.len()).flatten().all(|&bits| bits == 0);
-    if whole || !frame.progressive { Lack::Nothing } else { Lack::Scans(scans + 1) }
+    match (whole, frame.progressive) {
+        (true, _) => Lack::Nothing,
+        (false, true) => Lack::Scans(scans + 1),
+        // A component is not there at all.
+        (false, false) => Lack::Rows(0),
+    }
 }
 
 fn read_tables(mut segment: &[u8], tables: &mut [[Option<Codes>; 4]; 2]) -> Option<()> {
@@ -189,7 +209,7 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     /// Goes over the scan that begins at a place. Gives where it ends; where it ends early, the completed scan and the
-    /// first row that is not whole. Nothing where it can't be completed.
+    /// first row that is not whole. Nothing where a table of codes is not there.
     fn count(&self, file: &[u8], start: usize) -> Option<(usize, Vec<u8>, Option<u32>)> {
         let most = |side: fn(&Component) -> usize| self.frame.components.iter().map(side).max().unwrap_or(1);
         let (h, v) = (most(|component| component.h), most(|component| component.v));
@@ -211,23 +231,33 @@ impl Scan<'_> {
             .collect::<Option<_>>()?;
         let units = across * down;
         let mut bits = Bits { bytes: &file[start..], at: 0, held: 0, count: 0 };
-        let mut whole = Bits { ..bits };
+        let lost = |(have, end): (usize, Bits<'_>)| {
+            // Tables made for the picture may have no code for what doesn't change: then nothing is used.
+            Some(match self.completed(&file[start..], end, have, units, &blocks) {
+                Some(completed) => (0, completed, Some(self.row(have, across, rows))),
+                None => (0, Vec::new(), Some(0)),
+            })
+        };
+        // The units that are whole, and those up to the last restart: what is damaged shows at the next one.
+        let mut whole = (0, bits);
+        let mut sure = whole;
         for unit in 0..units {
-            if self.interval > 0 && unit > 0 && unit.is_multiple_of(self.interval) && bits.restart().is_none() {
-                return Some((
-                    0,
-                    self.completed(&file[start..], whole, unit, units, &blocks)?,
-                    Some(self.row(unit, across, rows)),
-                ));
+            if self.interval > 0 && unit > 0 && unit.is_multiple_of(self.interval) {
+                if !bits.ends() {
+                    return lost(sure);
+                }
+                if bits.restart().is_none() {
+                    return lost(whole);
+                }
+                sure = whole;
             }
             if blocks.iter().any(|&(dc, ac)| bits.block(dc, ac).is_none()) {
-                return Some((
-                    0,
-                    self.completed(&file[start..], whole, unit, units, &blocks)?,
-                    Some(self.row(unit, across, rows)),
-                ));
+                return lost(whole);
             }
-            whole = Bits { ..bits };
+            whole = (unit + 1, bits);
+        }
+        if !bits.ends() {
+            return lost(sure);
         }
         Some((next_marker(file, start + bits.at.saturating_sub(1)).unwrap_or(file.len()), Vec::new(), None))
     }
@@ -335,7 +365,23 @@ impl Bits<'_> {
                 symbol => at += 1 + usize::from(symbol >> 4),
             }
         }
-        Some(())
+        // No coefficient is behind the last.
+        (at <= 64).then_some(())
+    }
+
+    /// Whether nothing is left before the next marker, but what fills the last byte, and bytes of filling.
+    fn ends(mut self) -> bool {
+        loop {
+            self.fill();
+            self.count -= self.count % 8;
+            if self.count == 0 {
+                return true;
+            }
+            self.count -= 8;
+            if !matches!((self.held >> self.count) as u8, 0 | 0xff) {
+                return false;
+            }
+        }
     }
 
     /// Goes over a restart marker.

@@ -18,8 +18,14 @@ const ZSTD_WINDOW_LOG: u32 = 28;
 
 impl Header {
     /// The rows of a chunk, each of whole bytes.
-    pub(super) fn decompress(&self, input: &mut dyn Input, place: (u64, u64), rows: usize) -> Step<Vec<u8>> {
-        let stored = self.stored(input, place)?;
+    pub(super) fn decompress(
+        &self,
+        input: &mut dyn Input,
+        place: (u64, u64),
+        rows: usize,
+        left: &mut u64,
+    ) -> Step<Vec<u8>> {
+        let stored = self.stored(input, place, left)?;
         let all = self.chunk_bytes().unwrap_or(0) as usize;
         let blocks = |rows: usize| rows.div_ceil(self.subsampling.1);
         let len = all / blocks(self.chunk.1) * blocks(rows);

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{Read, SeekFrom};
 
 use super::super::super::Input;
-use super::Step;
+use super::{Step, tag};
 
 /// Bytes of values that are read; the tables of chunks of the largest pictures have some MiB.
 const LONGEST: u64 = 64 << 20;
+/// Bytes of the values of any other tag; a palette of 16 bits has 384 KiB.
+const LONGEST_OTHER: u64 = 1 << 20;
 
 /// Tags that are read, and the values of those that are there.
 #[derive(Debug)]
@@ -40,16 +42,17 @@ impl Directory {
         let mut values = BTreeMap::new();
         let mut left = LONGEST;
         for entry in directory.chunks_exact(entry as usize) {
-            let (tag, kind) = (number(&entry[..2], little) as u16, number(&entry[2..4], little) as u16);
+            let (key, kind) = (number(&entry[..2], little) as u16, number(&entry[2..4], little) as u16);
             let (count, place) = entry[4..].split_at(inline);
-            let Some(size) = size(kind).filter(|_| wanted.contains(&tag) && !values.contains_key(&tag)) else {
+            let Some(size) = size(kind).filter(|_| wanted.contains(&key) && !values.contains_key(&key)) else {
                 continue;
             };
             let len = number(count, little).saturating_mul(size);
             let bytes = if len <= inline as u64 {
                 place[..len as usize].to_vec()
             } else {
-                left = left.checked_sub(len).ok_or("its tags are absurdly long")?;
+                let most = if tag::TABLES.contains(&key) { left } else { LONGEST_OTHER };
+                left = left.checked_sub(len).filter(|_| len <= most).ok_or("its tags are absurdly long")?;
                 let mut bytes = Vec::new();
                 input.seek(SeekFrom::Start(number(place, little)))?;
                 input.take(len).read_to_end(&mut bytes)?;
@@ -58,21 +61,26 @@ impl Directory {
                 }
                 bytes
             };
-            values.insert(tag, (kind, bytes));
+            values.insert(key, (kind, bytes));
         }
         Ok(Directory { little, values })
     }
 
-    /// Whole numbers; none where the tag is not there or of another type.
-    pub fn numbers(&self, tag: u16) -> Option<Vec<u64>> {
+    /// Whole numbers, one after the other; none where the tag is not there or of another type.
+    pub fn each(&self, tag: u16) -> Option<impl ExactSizeIterator<Item = u64>> {
         let (kind, bytes) = self.values.get(&tag)?;
         let size = size(*kind).filter(|_| matches!(kind, 1 | 3 | 4 | 13 | 16 | 18))? as usize;
-        Some(bytes.chunks_exact(size).map(|bytes| number(bytes, self.little)).collect())
+        Some(bytes.chunks_exact(size).map(|bytes| number(bytes, self.little)))
     }
 
-    /// The first of [`Self::numbers`].
+    /// All of [`Self::each`].
+    pub fn numbers(&self, tag: u16) -> Option<Vec<u64>> {
+        Some(self.each(tag)?.collect())
+    }
+
+    /// The first of [`Self::each`].
     pub fn number(&self, tag: u16) -> Option<u64> {
-        self.numbers(tag)?.first().copied()
+        self.each(tag)?.next()
     }
 
     /// Numbers that may be fractions.

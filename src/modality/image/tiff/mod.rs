@@ -51,6 +51,11 @@ impl std::fmt::Display for Refused {
 
 type Step<T> = Result<T, Refused>;
 
+/// Strips or tiles of a picture: more than 2^28 pixels have in tiles of 16 x 16, in four planes.
+const MOST_CHUNKS: usize = 1 << 22;
+/// Bytes of tables that JPEG streams share; more than 2 KiB has no writer.
+const MOST_JPEG_TABLES: usize = 64 << 10;
+
 mod tag {
     pub const WIDTH: u16 = 256;
     pub const HEIGHT: u16 = 257;
@@ -78,6 +83,8 @@ mod tag {
     pub const COEFFICIENTS: u16 = 529;
     pub const SUBSAMPLING: u16 = 530;
     pub const REFERENCE: u16 = 532;
+    /// Those with a value for each chunk.
+    pub const TABLES: &[u16] = &[STRIPS, STRIP_BYTES, TILES, TILE_BYTES];
     pub const ALL: &[u16] = &[
         WIDTH,
         HEIGHT,
@@ -200,6 +207,10 @@ impl Header {
             3 if floats => {}
             _ => return Err(format!("its predictor {predictor} is not read for {bits} bits").into()),
         }
+        let jpeg_tables = tags.bytes(tag::JPEG_TABLES).unwrap_or_default().to_vec();
+        if jpeg_tables.len() > MOST_JPEG_TABLES {
+            return Err("its tables for JPEG are absurdly long".into());
+        }
         let orientation = tags.number(tag::ORIENTATION).and_then(|value| Orientation::from_exif(value.min(9) as u8));
         let mut header = Header {
             width,
@@ -214,7 +225,7 @@ impl Header {
             planar,
             colours,
             subsampling,
-            jpeg_tables: tags.bytes(tag::JPEG_TABLES).unwrap_or_default().to_vec(),
+            jpeg_tables,
             orientation: orientation.unwrap_or(Orientation::NoTransforms),
             chunk: (0, 0),
             tiled: false,
@@ -229,32 +240,41 @@ impl Header {
         let (width, height) = (self.width as usize, self.height as usize);
         let side =
             |tag| tags.number(tag).map(|side| usize::try_from(side).unwrap_or(usize::MAX)).filter(|&side| side > 0);
-        let (starts, lens) = if let Some(tiles) = tags.numbers(tag::TILES) {
+        let tables = if let Some(tiles) = tags.each(tag::TILES) {
             let (Some(across), Some(down)) = (side(tag::TILE_WIDTH), side(tag::TILE_HEIGHT)) else {
                 return Err("its tiles have no size".into());
             };
             (self.chunk, self.tiled) = ((across, down), true);
-            (tiles, tags.numbers(tag::TILE_BYTES))
+            (tiles, tags.each(tag::TILE_BYTES))
         } else {
             self.chunk = (width, side(tag::STRIP_ROWS).unwrap_or(height).min(height));
-            (tags.numbers(tag::STRIPS).ok_or("it has neither strips nor tiles")?, tags.numbers(tag::STRIP_BYTES))
+            (tags.each(tag::STRIPS).ok_or("it has neither strips nor tiles")?, tags.each(tag::STRIP_BYTES))
         };
+        let (starts, lens) = tables;
         let (across, down) = self.chunk;
         let planes = if self.planar { self.samples } else { 1 };
         let count = width.div_ceil(across).saturating_mul(height.div_ceil(down)).saturating_mul(planes);
         if starts.len() < count {
             return Err(format!("it has {} of its {count} strips or tiles", starts.len()).into());
         }
-        let end = input.seek(SeekFrom::End(0))?;
-        // Old programs leave the lengths out, where what begins at one place ends by itself.
-        let len = |chunk: usize, start: u64| match &lens {
-            Some(lens) if lens.len() > chunk => lens[chunk],
-            _ => end.saturating_sub(start),
-        };
-        self.places = starts[..count].iter().enumerate().map(|(chunk, &start)| (start, len(chunk, start))).collect();
+        if count > MOST_CHUNKS {
+            return Err(format!("its {count} strips or tiles are absurdly many").into());
+        }
         if self.chunk_bytes().is_none_or(|bytes| bytes > 1 << 31) {
             return Err("its strips or tiles are absurdly large".into());
         }
+        let starts: Vec<u64> = starts.take(count).collect();
+        self.places = match lens.filter(|lens| lens.len() >= count) {
+            Some(lens) => starts.into_iter().zip(lens).collect(),
+            // Old programs leave the lengths out: a chunk goes up to the next one.
+            None => {
+                let mut ends = starts.clone();
+                ends.push(input.seek(SeekFrom::End(0))?);
+                ends.sort_unstable();
+                let end = |start| ends.get(ends.partition_point(|&end| end <= start)).copied().unwrap_or(start);
+                starts.into_iter().map(|start| (start, end(start) - start)).collect()
+            }
+        };
         Ok(())
     }
 
@@ -298,6 +318,9 @@ impl Header {
         // Samples of planes wait here for those of the others.
         let mut waiting = if self.planar { vec![0_u32; width * height * used] } else { Vec::new() };
         let (mut values, mut row) = (Vec::new(), Vec::new());
+        // Chunks may lie at one place, as blank ones do, but not many that are longer than their pixels.
+        let mut left = input.seek(SeekFrom::End(0))?.saturating_mul(4);
+        let gained = self.chunk_bytes().unwrap_or(0) + 1024;
         for (index, &place) in self.places.iter().enumerate() {
             let (plane, chunk) = (index / (across * down), index % (across * down));
             let slots = self.colours.slots(plane, self.planar);
@@ -308,7 +331,8 @@ impl Header {
             let (visible, rows) = (self.chunk.0.min(width - x), self.chunk.1.min(height - y));
             // A strip has the rows that there are, a tile always all.
             let stored = if self.tiled { self.chunk.1 } else { rows };
-            let bytes = self.decompress(input, place, stored)?;
+            left = left.saturating_add(gained);
+            let bytes = self.decompress(input, place, stored, &mut left)?;
             let stride = bytes.len() / stored;
             for (line, bytes) in bytes.chunks_exact(stride.max(1)).take(rows).enumerate() {
                 self.unpack(bytes, &mut values)?;
@@ -358,13 +382,23 @@ impl Header {
         Ok((value * f64::from(u32::MAX)).round() as u32)
     }
 
-    /// The bytes of a chunk as they are in the file.
-    fn stored(&self, input: &mut dyn Input, (start, len): (u64, u64)) -> Step<Vec<u8>> {
+    /// The bytes of a chunk as they are in the file; `left` are those that may still be gone over.
+    fn stored(&self, input: &mut dyn Input, (start, len): (u64, u64), left: &mut u64) -> Step<Vec<u8>> {
         let mut bytes = Vec::new();
         input.seek(SeekFrom::Start(start))?;
         // What is longer than any coding makes it is cut, and refused where that mattered.
-        let most = self.chunk_bytes().unwrap_or(0).saturating_mul(2) + (1 << 20);
+        let pixels = self.chunk_bytes().unwrap_or(0);
+        let most = match self.compression {
+            Compression::None => pixels,
+            // With headers, tables and profiles of their own.
+            Compression::Jpeg | Compression::WebP | Compression::Lzma | Compression::Zstd => 2 * pixels + (1 << 20),
+            _ => 2 * pixels + 1024,
+        };
         input.take(len.min(most)).read_to_end(&mut bytes)?;
+        let tables = if self.compression == Compression::Jpeg { self.jpeg_tables.len() } else { 0 };
+        let read = (bytes.len() + tables) as u64;
+        *left =
+            left.checked_sub(read).ok_or("its strips or tiles lie at the same place, and are longer than its file")?;
         if bytes.is_empty() {
             return Err("the file ends before the picture does".into());
         }
