@@ -332,7 +332,7 @@ fn masters_and_tracks_without_end_are_read_soon() {
         assert!(read(&hostile).is_err());
     }
     // All of a file behind them, with as many patches looked at for each read of it.
-    let hostile = [&WEBM[..], &cluster.repeat((4 << 20) / cluster.len())].concat();
+    let hostile = [WEBM, &cluster.repeat((4 << 20) / cluster.len())].concat();
     let _ = read(&hostile);
     assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }

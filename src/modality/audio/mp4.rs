@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn several_edits_are_ranges_in_order() {
-        let read = |file: &[u8]| edits(&mut std::io::Cursor::new(file), file.len() as u64).unwrap();
+        let read = |file: &[u8]| edits(&mut std::io::Cursor::new(file), 0..file.len() as u64).unwrap();
         // Half a second of nothing, then a second from the 1,024th unit, then the rest from the 20,000th.
         let numbers = [0u32, 3, 500, u32::MAX, 1 << 16, 1_000, 1_024, 1 << 16, 0, 20_000, 1 << 16];
         let file = movie(&numbers.map(u32::to_be_bytes).concat());
