@@ -117,7 +117,7 @@ fn read_jpeg(name: &str, input: &mut dyn Input, limits: &Limits) -> Result<Decod
     let mut file = Vec::new();
     input.read_to_end(&mut file).map_err(unreadable)?;
     let lack = match jpeg::complete(&file) {
-        Some((_, Lack::Nothing)) if !outline.cut => Lack::Nothing,
+        Some((_, lack @ (Lack::Nothing | Lack::Surplus))) if !outline.cut => lack,
         Some((completed, lack)) => {
             file = completed;
             lack
@@ -130,6 +130,7 @@ fn read_jpeg(name: &str, input: &mut dyn Input, limits: &Limits) -> Result<Decod
     let height = picture.height();
     let warnings = match lack {
         Lack::Nothing => Vec::new(),
+        Lack::Surplus => vec!["some of it may be damaged: codes are left over behind its last row".to_owned()],
         Lack::Rows(0) if outline.cut => return Err(ends()),
         Lack::Rows(0) => return Err(content::damaged(name, "its codes are damaged before a row is whole")),
         Lack::Rows(row) => {

@@ -9,6 +9,8 @@
 pub(in super::super) enum Lack {
     /// Nothing of the picture.
     Nothing,
+    /// Nothing, but codes are left over behind it, so that some of it may be damaged.
+    Surplus,
     /// The rows from this one on.
     Rows(u32),
     /// Scans from this one on, counted from 1: the finer detail of a progressive picture.
@@ -60,6 +62,7 @@ pub(in super::super) fn complete(file: &[u8]) -> Option<(Vec<u8>, Lack)> {
     let mut open = [[u8::MAX; 64]; 4];
     // Where the last scan begins, if it is one that is found by its end alone.
     let mut unsure = None;
+    let mut surplus = false;
     let mut at = 2;
     let done = |end: usize, lack| Some(([&file[..end], &[0xff, 0xd9]].concat(), lack));
     loop {
@@ -78,7 +81,8 @@ pub(in super::super) fn complete(file: &[u8]) -> Option<(Vec<u8>, Lack)> {
                     None => done(begin, Lack::Scans(next)),
                 },
                 Lack::Rows(row) => done(begin, Lack::Rows(row)),
-                Lack::Nothing => Some((Vec::new(), Lack::Nothing)),
+                Lack::Nothing | Lack::Surplus if surplus => Some((Vec::new(), Lack::Surplus)),
+                nothing => Some((Vec::new(), nothing)),
             };
         }
         let len = file.get(at + 2..at + 4).map(|len| usize::from(u16::from_be_bytes([len[0], len[1]])));
@@ -133,7 +137,8 @@ pub(in super::super) fn complete(file: &[u8]) -> Option<(Vec<u8>, Lack)> {
                 let dc_alone = frame.progressive && first == 0 && last == 0 && approximation >> 4 == 0;
                 if !frame.progressive || dc_alone {
                     let scan = Scan { frame: &frame, components, tables: &tables, interval, dc_alone };
-                    let (end, whole, missing) = scan.count(file, at)?;
+                    let (end, whole, missing, left_over) = scan.count(file, at)?;
+                    surplus |= left_over;
                     if let Some(row) = missing {
                         // Where each component has a scan of its own, the others are lost as a whole.
                         let row = if scan.components.len() < frame.components.len() { 0 } else { row };
@@ -209,8 +214,9 @@ struct Scan<'a> {
 
 impl Scan<'_> {
     /// Goes over the scan that begins at a place. Gives where it ends; where it ends early, the completed scan and the
-    /// first row that is not whole. Nothing where a table of codes is not there.
-    fn count(&self, file: &[u8], start: usize) -> Option<(usize, Vec<u8>, Option<u32>)> {
+    /// first row that is not whole; and whether codes are left over behind its last row, where no restart says since when.
+    /// Nothing where a table of codes is not there.
+    fn count(&self, file: &[u8], start: usize) -> Option<(usize, Vec<u8>, Option<u32>, bool)> {
         let most = |side: fn(&Component) -> usize| self.frame.components.iter().map(side).max().unwrap_or(1);
         let (h, v) = (most(|component| component.h), most(|component| component.v));
         let (across, down, rows) = match &self.components[..] {
@@ -234,8 +240,8 @@ impl Scan<'_> {
         let lost = |(have, end): (usize, Bits<'_>)| {
             // Tables made for the picture may have no code for what doesn't change: then nothing is used.
             Some(match self.completed(&file[start..], end, have, units, &blocks) {
-                Some(completed) => (0, completed, Some(self.row(have, across, rows))),
-                None => (0, Vec::new(), Some(0)),
+                Some(completed) => (0, completed, Some(self.row(have, across, rows)), false),
+                None => (0, Vec::new(), Some(0), false),
             })
         };
         // The units that are whole, and those up to the last restart: what is damaged shows at the next one.
@@ -256,10 +262,11 @@ impl Scan<'_> {
             }
             whole = (unit + 1, bits);
         }
-        if !bits.ends() {
+        let left_over = !bits.ends();
+        if left_over && self.interval > 0 {
             return lost(sure);
         }
-        Some((next_marker(file, start + bits.at.saturating_sub(1)).unwrap_or(file.len()), Vec::new(), None))
+        Some((next_marker(file, start + bits.at.saturating_sub(1)).unwrap_or(file.len()), Vec::new(), None, left_over))
     }
 
     /// The first row of the picture that is not whole where so many units are.
