@@ -156,7 +156,15 @@ impl<'a> Any<'a> {
     ) -> Result<Self> {
         let (mut edits, mut trims, mut patches) = (Vec::new(), Vec::new(), Vec::new());
         match kind {
-            Container::Mp4 => (edits, patches) = mp4::edits(&mut *input, part.clone())?,
+            Container::Mp4 => {
+                if mp4::is_big_endian(&mut *input, part.clone())? {
+                    let what = "big-endian PCM of 24 or 32 bits or floats";
+                    return Err(Error::Content(format!(
+                        "looks like {name}, but holds {what}, which isn't read here; {CONVERT}"
+                    )));
+                }
+                (edits, patches) = mp4::edits(&mut *input, part.clone())?;
+            }
             Container::Matroska => (trims, patches) = super::matroska::trims(&mut *input, part.clone())?,
             Container::Flac => match flac::end(&mut *input, part.clone())? {
                 flac::End::Whole(end) => part.end = end,

@@ -114,6 +114,37 @@ pub(super) fn edits(input: &mut dyn Input, part: Range<u64>) -> Result<(Vec<Edit
     Ok((found, patches))
 }
 
+/// Whether a track is of PCM of 24 or 32 bits or floats in big-endian order, which is QuickTime's where no `enda` says
+/// otherwise (QuickTime File Format, Sound Sample Descriptions): symphonia's reader takes all of them for little-endian.
+pub(super) fn is_big_endian(input: &mut dyn Input, part: Range<u64>) -> Result<bool> {
+    let Some(movie) = find(&boxes(input, part)?, b"moov") else { return Ok(false) };
+    for track in boxes(input, movie)?.into_iter().filter(|found| found.name == *b"trak") {
+        let mut inner = track.content;
+        let mut there = true;
+        for name in [b"mdia", b"minf", b"stbl", b"stsd"] {
+            match find(&boxes(input, inner.clone())?, name) {
+                Some(next) => inner = next,
+                None => there = false,
+            }
+        }
+        if !there {
+            continue;
+        }
+        // Version, flags and number of entries come first.
+        for entry in boxes(input, (inner.start + 8).min(inner.end)..inner.end)? {
+            if ![*b"in24", *b"in32", *b"fl32", *b"fl64"].contains(&entry.name) {
+                continue;
+            }
+            let len = (entry.content.end - entry.content.start).min(1 << 16) as usize;
+            let description = read(input, entry.content.start, len)?;
+            if !description.windows(6).any(|bytes| bytes == b"enda\0\x01") {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
 fn track_edits(input: &mut dyn Input, track: Range<u64>, movie_timescale: u32) -> Result<Option<Edits>> {
     let track = boxes(input, track)?;
     let (Some(header), Some(media), Some(edits)) =
@@ -193,6 +224,22 @@ mod tests {
 
     fn part(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
         [&(8 + content.len() as u32).to_be_bytes(), &name[..], content].concat()
+    }
+
+    #[test]
+    fn the_order_of_bytes_of_quicktimes_pcm_is_told() {
+        let of = |kind: &[u8; 4], extra: &[u8]| {
+            let entry = part(kind, &[&[0; 28], extra].concat());
+            let description = part(b"stsd", &[&[0, 0, 0, 0, 0, 0, 0, 1], &entry[..]].concat());
+            let media = part(b"mdia", &part(b"minf", &part(b"stbl", &description)));
+            let file = [part(b"ftyp", b"qt  "), part(b"moov", &part(b"trak", &media))].concat();
+            is_big_endian(&mut std::io::Cursor::new(&file), 0..file.len() as u64).unwrap()
+        };
+        let enda = |value| part(b"wave", &part(b"enda", &[0, value]));
+        for kind in [b"in24", b"in32", b"fl32", b"fl64"] {
+            assert!(of(kind, &[]) && of(kind, &enda(0)) && !of(kind, &enda(1)), "{kind:?}");
+        }
+        assert!(!of(b"twos", &[]) && !of(b"mp4a", &[]));
     }
 
     /// A movie of one track, at 1,000 units a second, of a track at 8,000, with an edit list.
