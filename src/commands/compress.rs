@@ -1,12 +1,10 @@
 //! `megabyte compress`: files to archives.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use megabyte::density::archive::{Codec, CompressOptions, Compressed, Container, Header, LANES, MAGIC};
+use megabyte::density::archive::{Codec, CompressOptions, Compressed, Container, Header, LANES};
 use megabyte::density::{self, Baseline};
 use megabyte::modality::{BytesLayout, Layout, Modality};
 use megabyte::progress::Progress;
@@ -162,10 +160,7 @@ pub fn run(args: CompressArgs, progress: &dyn Progress) -> anyhow::Result<()> {
 
 /// Whether a file is an archive that this program wrote, by its name and how it begins.
 fn is_archive(path: &Path) -> bool {
-    let mut start = [0; MAGIC.len()];
-    path.extension().is_some_and(|end| end == "mbz")
-        && File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
-        && start[..MAGIC.len() - 1] == MAGIC[..MAGIC.len() - 1]
+    pairs::is_named_archive(path) && pairs::begins_archive(path)
 }
 
 /// The type of the archives that are there already: an interrupted call goes on in it.

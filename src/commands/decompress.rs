@@ -60,9 +60,22 @@ struct Done {
 
 /// Runs the verb.
 pub fn run(args: DecompressArgs, progress: &dyn Progress) -> anyhow::Result<()> {
-    let rename =
-        |name: PathBuf| if name.extension().is_some_and(|end| end == "mbz") { name.with_extension("") } else { name };
-    let pairs = pairs::find(&args.inputs, &args.out, &mut |_| false, rename)?;
+    let rename = |name: PathBuf| if pairs::is_named_archive(&name) { name.with_extension("") } else { name };
+    // A folder may hold what was compressed, too; what has the name of an archive is to be one.
+    let mut others = 0;
+    let mut is_other = |path: &Path| {
+        let is_other = !pairs::is_named_archive(path) && !pairs::begins_archive(path);
+        others += u64::from(is_other);
+        is_other
+    };
+    let pairs = pairs::find(&args.inputs, &args.out, &mut is_other, rename)?;
+    if others > 0 {
+        progress.note(&format!(
+            "{} that {} no archive skipped",
+            output::count(others, "file"),
+            if others == 1 { "is" } else { "are" }
+        ));
+    }
     pairs.iter().try_for_each(|pair| output::check_free(&pair.to, args.force))?;
     let threads = pairs::threads(args.threads)?;
     let place = args.model.as_deref().map(folder::resolve).transpose()?;

@@ -1,10 +1,13 @@
 //! Which file is written for which: a file for a file, or a folder for many.
 
 use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use megabyte::Error;
+use megabyte::density::archive::MAGIC;
 use megabyte::shown::shown;
 use walkdir::WalkDir;
 
@@ -66,6 +69,18 @@ pub fn find(
         pairs.push(Pair { from, to });
     }
     Ok(pairs)
+}
+
+/// Whether a file has the name of an archive.
+pub fn is_named_archive(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "mbz")
+}
+
+/// Whether a file begins as an archive of this program does, of any version.
+pub fn begins_archive(path: &Path) -> bool {
+    let mut start = [0; MAGIC.len()];
+    File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
+        && start[..MAGIC.len() - 1] == MAGIC[..MAGIC.len() - 1]
 }
 
 /// Bytes of files that are in memory at once.

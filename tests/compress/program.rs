@@ -107,6 +107,16 @@ fn a_folder_is_compressed_in_place_and_again() {
     std::fs::write(folder.join("b.txt"), "more").unwrap();
     let (code, _, error) = run(&[&"compress", &"--model", &model, &folder, &"--out", &folder]);
     assert!(code == 0 && folder.join("b.txt.mbz").is_file(), "{error}");
+
+    // And back: what is no archive by name or content is left out.
+    std::fs::remove_file(folder.join("fake.mbz")).unwrap();
+    let back = place.path().join("back");
+    let (code, _, error) = run(&[&"decompress", &"--model", &model, &folder, &"--out", &back]);
+    assert!(code == 0 && error.contains("2 files that are no archive skipped"), "{error}");
+    for name in ["a.txt", "b.txt"] {
+        assert_eq!(std::fs::read(back.join(name)).unwrap(), std::fs::read(folder.join(name)).unwrap());
+    }
+    assert_eq!(std::fs::read(back.join("fake.mbz")).unwrap(), b"no archive, by its content");
 }
 
 #[test]
