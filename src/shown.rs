@@ -1,4 +1,4 @@
-//! Names as they can be shown: on a terminal, where some characters are commands, and in reports.
+//! Names and numbers as they are shown: on a terminal, where some characters are commands, and in reports.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -33,9 +33,28 @@ pub fn is_hidden(character: char) -> bool {
         || matches!(character, '\u{2028}' | '\u{2029}' | '\u{fffe}' | '\u{ffff}')
 }
 
+/// 1234567 as 1,234,567.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_digits() {
+        let shown = [0, 12, 999, 1000, 123_456, 1_234_567].map(thousands);
+        assert_eq!(shown, ["0", "12", "999", "1,000", "123,456", "1,234,567"]);
+    }
 
     #[test]
     fn what_a_terminal_would_obey_is_escaped() {

@@ -80,7 +80,7 @@ pub fn run(args: CompressArgs, progress: &dyn Progress) -> anyhow::Result<()> {
     };
     let mut own = 0;
     let mut is_own = |path: &Path| {
-        let is_own = is_archive(path);
+        let is_own = pairs::is_named_archive(path) && pairs::begins_archive(path);
         own += u64::from(is_own);
         is_own
     };
@@ -156,11 +156,6 @@ pub fn run(args: CompressArgs, progress: &dyn Progress) -> anyhow::Result<()> {
         files,
     };
     if args.json { output::print_json(&done) } else { print(&done) }
-}
-
-/// Whether a file is an archive that this program wrote, by its name and how it begins.
-fn is_archive(path: &Path) -> bool {
-    pairs::is_named_archive(path) && pairs::begins_archive(path)
 }
 
 /// The type of the archives that are there already: an interrupted call goes on in it.

@@ -34,7 +34,6 @@ pub fn find(
     let mut found = Vec::new();
     for input in inputs {
         if !input.is_dir() {
-            output::check_regular(input)?;
             let name = input.file_name().with_context(|| format!("{}: is no file", shown(input)))?;
             found.push((input.clone(), PathBuf::from(name)));
             continue;

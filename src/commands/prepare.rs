@@ -10,7 +10,7 @@ use megabyte::Error;
 use megabyte::config::{DataConfig, Source};
 use megabyte::data::{Existing, Manifest, Skipped, Split};
 use megabyte::progress::Progress;
-use megabyte::shown::shown;
+use megabyte::shown::{shown, thousands};
 use serde_json::json;
 
 use super::output::{print, print_json};
@@ -122,28 +122,9 @@ pub(super) fn data_config(
     source.data_config()
 }
 
-/// 1234567 as 1,234,567.
-pub(super) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() * 4 / 3 + 1);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn groups_digits() {
-        let shown = [0, 12, 999, 1000, 123_456, 1_234_567].map(thousands);
-        assert_eq!(shown, ["0", "12", "999", "1,000", "123,456", "1,234,567"]);
-    }
 
     #[test]
     fn flags_and_a_configuration_describe_the_layout() {

@@ -1,6 +1,7 @@
 //! Numbers as a person reads them, and text as HTML shows it safely.
 
 use crate::shown::is_hidden;
+pub(super) use crate::shown::thousands as whole;
 
 /// A number with three significant digits and a decimal prefix: 12.3 k, 4.56 M.
 pub(super) fn si(value: f64) -> String {
@@ -42,19 +43,6 @@ pub(super) fn short(value: f64) -> String {
 pub(super) fn bytes(value: f64) -> String {
     let number = si(value);
     if number.ends_with(|last: char| last.is_ascii_digit()) { format!("{number}\u{202f}B") } else { number + "B" }
-}
-
-/// A whole number with its digits in threes.
-pub(super) fn whole(value: u64) -> String {
-    let digits = value.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 /// A duration: 42 s, 3 min 05 s, 2 h 14 min.

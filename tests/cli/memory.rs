@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
@@ -219,16 +219,20 @@ fn within(limit: u64, config: &Path, data: &Path, out: &Path, set: &str) -> Outp
     limited(limit, &args)
 }
 
-#[test]
-fn what_is_said_to_fit_does() {
-    // Half a million bytes together take some GB; fewer sequences are enough for what there is.
-    let folder = scratch("fits");
+/// The configuration of a small model whose steps are of half a million bytes.
+fn half_a_million(folder: &Path) -> PathBuf {
     let model = "context = 1024\ndropout = 0.0\n\
                  [[model.level]]\nunit = 8\nn_embd = 64\nn_layer = 1\nn_head = 2\n\
                  [[model.level]]\nunit = 1\nn_embd = 64\nn_layer = 2\nn_head = 2\n";
     let train = "max_steps = 1\nbytes_per_step = 524288\ndtype = \"float32\"\n";
-    let config =
-        write(&folder, "config.toml", format!("[data]\nmodality = \"text\"\n[model]\n{model}[train]\n{train}"));
+    write(folder, "config.toml", format!("[data]\nmodality = \"text\"\n[model]\n{model}[train]\n{train}"))
+}
+
+#[test]
+fn what_is_said_to_fit_does() {
+    // Half a million bytes together take some GB; fewer sequences are enough for what there is.
+    let folder = scratch("fits");
+    let config = half_a_million(&folder);
     let data = write(&folder, "book.txt", fixture::words(1, 1_500_000));
     let run = |set: &str| within(4_000_000, &config, &data, &folder.join("run"), set);
     let refused = run("train.seed=0");
@@ -247,12 +251,7 @@ mod slow {
     #[test]
     fn what_is_fitted_is_not_refused_by_the_formula() {
         let folder = scratch("fitted");
-        let model = "context = 1024\ndropout = 0.0\n\
-                     [[model.level]]\nunit = 8\nn_embd = 64\nn_layer = 1\nn_head = 2\n\
-                     [[model.level]]\nunit = 1\nn_embd = 64\nn_layer = 2\nn_head = 2\n";
-        let train = "max_steps = 1\nbytes_per_step = 524288\ndtype = \"float32\"\n";
-        let text_of = format!("[data]\nmodality = \"text\"\n[model]\n{model}[train]\n{train}");
-        let config = write(&folder, "config.toml", text_of);
+        let config = half_a_million(&folder);
         let least = least(&config);
         let mut fitted = 0;
         for limit in (2..=10).map(|n| least + n * 250_000) {

@@ -28,6 +28,14 @@ use common::{audio, image, sound};
 
 const FORMATS: [AudioFormat; 4] = [AudioFormat::Pcm16le, AudioFormat::Pcm16be, AudioFormat::Pcm8, AudioFormat::Mulaw8];
 
+/// The 16-bit samples of a sound at a rate, and the warnings.
+fn samples(rate: u32, content: &[u8]) -> megabyte::Result<(Vec<i16>, Vec<String>)> {
+    let layout = AudioLayout { rate, format: AudioFormat::Pcm16le, ..AudioLayout::default() };
+    let mut bytes = Vec::new();
+    let warnings = sound(layout).encode_to(&mut Cursor::new(content), &mut bytes)?;
+    Ok((bytes.as_chunks::<2>().0.iter().map(|&bytes| i16::from_le_bytes(bytes)).collect(), warnings))
+}
+
 fn png(picture: impl Into<DynamicImage>) -> Vec<u8> {
     file(picture, ImageFormat::Png)
 }

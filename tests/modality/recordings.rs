@@ -3,9 +3,7 @@
 
 use std::io::Cursor;
 
-use megabyte::modality::{AudioFormat, AudioLayout, Description, describe};
-
-use crate::common::sound;
+use megabyte::modality::{Description, describe};
 
 /// Frames of MPEG-2 layer III of 576 samples, loud ones first, without a frame of information.
 const MP3: &[u8] = include_bytes!("files/loud_then_quiet.mp3");
@@ -23,10 +21,7 @@ const WEBM: &[u8] = include_bytes!("files/vorbis.webm");
 
 /// The samples of a file at 16 kHz, and the warnings.
 fn read(content: &[u8]) -> megabyte::Result<(Vec<i16>, Vec<String>)> {
-    let layout = AudioLayout { rate: 16_000, format: AudioFormat::Pcm16le, ..AudioLayout::default() };
-    let mut bytes = Vec::new();
-    let warnings = sound(layout).encode_to(&mut Cursor::new(content), &mut bytes)?;
-    Ok((bytes.as_chunks::<2>().0.iter().map(|&bytes| i16::from_le_bytes(bytes)).collect(), warnings))
+    crate::samples(16_000, content)
 }
 
 /// The samples of a file that is whole.

@@ -1,17 +1,8 @@
 //! Recordings that lose nothing in coding, with headers and surroundings as programs leave them.
 
-use std::io::Cursor;
-
-use megabyte::modality::{AudioFormat, AudioLayout};
-
-use crate::common::sound;
-
 /// The samples of a file at 8 kHz, and the warnings.
 fn read(content: &[u8]) -> megabyte::Result<(Vec<i16>, Vec<String>)> {
-    let layout = AudioLayout { rate: 8_000, format: AudioFormat::Pcm16le, ..AudioLayout::default() };
-    let mut bytes = Vec::new();
-    let warnings = sound(layout).encode_to(&mut Cursor::new(content), &mut bytes)?;
-    Ok((bytes.as_chunks::<2>().0.iter().map(|&bytes| i16::from_le_bytes(bytes)).collect(), warnings))
+    crate::samples(8_000, content)
 }
 
 /// The samples of a file about which there is nothing to say.

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use megabyte::RunConfig;
+use megabyte::shown::thousands;
 
 use super::{Report, model};
-use crate::commands::prepare::thousands;
 
 pub(super) fn inspect(path: &Path, overrides: &[String]) -> anyhow::Result<Report> {
     let RunConfig { data, model, train, .. } = RunConfig::load(path, overrides)?;

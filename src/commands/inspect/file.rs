@@ -6,10 +6,10 @@ use std::path::Path;
 use megabyte::Error;
 use megabyte::config::DataConfig;
 use megabyte::modality::{self, Layout, Modality, TextLayout};
+use megabyte::shown::thousands;
 use serde_json::json;
 
 use super::{Report, describe};
-use crate::commands::prepare::thousands;
 
 /// What a text is made of.
 fn findings(report: &mut Report, content: &[u8]) {

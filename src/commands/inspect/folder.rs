@@ -9,13 +9,13 @@ use megabyte::data::shard::Shard;
 use megabyte::data::{Dataset, Manifest, Split, Survey, guess, survey, walk};
 use megabyte::modality::Modality;
 use megabyte::progress::Progress;
-use megabyte::shown::shown;
+use megabyte::shown::{shown, thousands};
 use serde_json::json;
 
 use super::Report;
 use super::{describe, samples};
 use crate::cli::InspectArgs;
-use crate::commands::prepare::{skipped, table, thousands};
+use crate::commands::prepare::{skipped, table};
 
 /// Names of items listed of each split.
 const NAMES: usize = 1000;

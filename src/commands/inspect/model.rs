@@ -8,13 +8,12 @@ use std::path::Path;
 
 use megabyte::model::folder::ModelFile;
 use megabyte::model::{LevelConfig, ModelConfig, named_level};
-use megabyte::shown::shown;
+use megabyte::shown::{shown, thousands};
 use megabyte::{Error, Result};
 use safetensors::tensor::Metadata;
 use serde_json::{Value, json};
 
 use super::Report;
-use crate::commands::prepare::thousands;
 
 /// The longest header that the safetensors format allows.
 const MAX_HEADER: u64 = 100_000_000;

@@ -1,6 +1,7 @@
 //! `megabyte train --dry-run`: what a run would be by its configuration, and where its memory is there, how fast it would
 //! be by a few steps on random bytes. No data is read and nothing is written.
 
+use megabyte::shown::thousands;
 use megabyte::train::memory::{self, Footprint};
 use megabyte::train::{Choice, Dtype, TrainConfig, few_steps, gflops, resolved, shortage};
 use megabyte::{Error, RunConfig};
@@ -9,7 +10,6 @@ use tch::Device;
 
 use crate::cli::TrainArgs;
 use crate::commands::bench::{self, Steps};
-use crate::commands::prepare::thousands;
 use crate::commands::terminal::say;
 use crate::commands::{device, output};
 

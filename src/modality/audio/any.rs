@@ -21,12 +21,13 @@ use super::adpcm::QuickTime;
 use super::adts::{self, Replication};
 use super::flac;
 use super::frames::{self, Frame, Frames};
-use super::losses::{Losses, grouped};
+use super::losses::Losses;
 use super::matroska::Trims;
 use super::mp4;
 use super::mpeg::{self, Info};
 use super::sound::Sound;
 use super::source::{Block, CONVERT, Header, Source};
+use crate::shown::thousands;
 use crate::{Error, Result};
 
 /// Bytes that are read otherwise than the file has them, and where they are.
@@ -264,7 +265,7 @@ impl<'a> Any<'a> {
         }
         // How much sound these were isn't known before a frame was seen.
         if strange > 0 {
-            any.warnings.push(format!("its first {} bytes are no sound", grouped(strange)));
+            any.warnings.push(format!("its first {} bytes are no sound", thousands(strange)));
         }
         first.skipped = 0;
         any.first = Some(first);
@@ -413,7 +414,7 @@ impl<'a> Any<'a> {
         let gap = self.clock.map_or(0, |expected| start.saturating_sub(expected));
         self.clock = Some(start.saturating_add_unsigned(packet.block_dur().get()));
         if gap > 0 && self.lossless() {
-            return Err(self.incomplete(format!("{} samples are missing", grouped(gap.unsigned_abs()))));
+            return Err(self.incomplete(format!("{} samples are missing", thousands(gap.unsigned_abs()))));
         }
         self.losses.add(self.kept, gap.max(0).unsigned_abs());
         Ok(())
@@ -443,7 +444,7 @@ impl<'a> Any<'a> {
         let missing = expected.saturating_sub(found);
         if known && missing > self.slack().max(self.rounding) {
             if self.lossless() {
-                let (found, expected) = (grouped(found), grouped(expected));
+                let (found, expected) = (thousands(found), thousands(expected));
                 return Err(damaged(self.name, format!("it ends after {found} of {expected} samples")));
             }
             self.losses.add(self.kept, missing);
@@ -453,7 +454,7 @@ impl<'a> Any<'a> {
                 self.losses.add(self.kept, cut.samples.into());
             }
             if frames.rest() > 0 && self.framed.0 > 0 {
-                let bytes = grouped(frames.rest());
+                let bytes = thousands(frames.rest());
                 self.warnings.push(format!("its last {bytes} bytes are no sound"));
             }
         }

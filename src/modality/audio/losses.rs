@@ -1,5 +1,7 @@
 //! What of a sound is lost.
 
+use crate::shown::thousands;
+
 /// Where samples are missing, for a warning.
 #[derive(Debug, Default)]
 pub(super) struct Losses {
@@ -59,14 +61,14 @@ impl Losses {
     pub fn warnings(&self, rate: u32, frames: u64) -> Vec<String> {
         let seconds = |at: u64| format!("{:.1} s", at as f64 / f64::from(rate.max(1)));
         let about = if self.about { "about " } else { "" };
-        let total = grouped(self.total);
+        let total = thousands(self.total);
         let mut warnings = Vec::new();
         if let Some((at, _)) = self.first {
             let at = seconds(at);
             warnings.push(match self.places {
                 1 if self.last == Some(frames) => format!("{about}{total} samples are lost at {at}, where it ends"),
                 1 => format!("{about}{total} samples are lost at {at}"),
-                places => format!("{about}{total} samples are lost at {} places, the first at {at}", grouped(places)),
+                places => format!("{about}{total} samples are lost at {} places, the first at {at}", thousands(places)),
             });
         }
         if let Some(at) = self.open {
@@ -74,19 +76,6 @@ impl Losses {
         }
         warnings
     }
-}
-
-/// A number with its thousands apart.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 #[cfg(test)]
@@ -109,6 +98,5 @@ mod tests {
             "it is cut at 150.0 s: what comes after is lost",
         ];
         assert_eq!(losses.warnings(8_000, 1_200_000), expected);
-        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
     }
 }
